@@ -1,0 +1,1 @@
+"""Organisations, users, sessions, the audit log. Who somebody is; not what the business does."""

@@ -1,0 +1,41 @@
+"""The one way by which anybody learns that rows changed: browsers, outgoing webhooks, automations.
+
+An event is a row written in the transaction that made the change, numbered per number without gaps (the number's
+row is locked meanwhile), so a reader who has seen ``seq`` can ask for what is newer and misses nothing. The notice
+that wakes readers is one per transaction and only says where to read.
+
+The body of an event holds ids, never text::
+
+    {"messages": [[contact_id, wamid, what], ...],   what: received, echoed, sent, status, edited, revoked, media
+     "chats":    [contact_id, ...],                  chats whose summary changed (imports name only these)
+     "outbox":   [[contact_id, outbox_id, state], ...],
+     "sync": true, "number": true}                   the ledger, or the number's own row, changed
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from twinline.db import Tx, as_json
+
+CHANNEL = "twinline"
+
+PUBLISH = """
+WITH new AS (
+    SELECT number_id, body FROM json_to_recordset(%(bodies)s::json) AS r(number_id bigint, body jsonb)
+), counted AS (
+    UPDATE numbers SET event_seq = event_seq + 1 FROM new WHERE id = number_id
+    RETURNING id, event_seq, body
+), written AS (
+    INSERT INTO events (number_id, seq, at, body) SELECT id, event_seq, %(at)s, body FROM counted
+    RETURNING number_id, seq
+)
+SELECT pg_notify(%(channel)s, string_agg(number_id || ':' || seq, ',')) FROM written
+"""
+
+
+async def publish(tx: Tx, bodies: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
+    """One event for each number. The caller holds the rows of these numbers (``mirror.turn``)."""
+    rows = [{"number_id": number_id, "body": body} for number_id, body in sorted(bodies.items())]
+    if rows:
+        await tx.execute(PUBLISH, {"bodies": as_json(rows), "at": now, "channel": CHANNEL})
