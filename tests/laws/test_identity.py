@@ -1,0 +1,32 @@
+"""Laws of identity: canonical spelling is a projection, and variants are its fibre."""
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from twinline.rules import identity
+
+phones = st.one_of(
+    st.from_regex(r"[1-9][0-9]{6,14}", fullmatch=True),
+    st.from_regex(r"55[1-9][1-9]9?[2-9][0-9]{7}", fullmatch=True),
+    st.from_regex(r"521?[0-9]{10}", fullmatch=True),
+    st.from_regex(r"549?[0-9]{10}", fullmatch=True),
+)
+
+
+@given(st.text())
+@example("+52 1 55")
+def test_spelling_a_canonical_phone_again_changes_nothing(text: str) -> None:
+    once = identity.canonical_phone(text)
+    assert identity.canonical_phone(once) == once
+
+
+@given(phones)
+def test_every_variant_is_the_same_person_and_the_given_spelling_is_among_them(wa_id: str) -> None:
+    spellings = identity.variants(wa_id)
+    assert wa_id in spellings
+    assert {identity.phone_key(spelling) for spelling in spellings} == {identity.phone_key(wa_id)}
+
+
+@given(phones)
+def test_formatting_loses_no_digit(wa_id: str) -> None:
+    assert identity.digits(identity.format_phone(wa_id)) == wa_id
