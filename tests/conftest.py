@@ -1,0 +1,100 @@
+"""A real PostgreSQL for every test that asks for one.
+
+Migrating takes a second, copying a migrated database a few hundredths: so it's migrated once a session, and each
+test gets a copy of its own that goes when the test ends.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from twinline.db import Database, embedded, migrate
+from twinline.kit.clock import ManualClock
+from twinline.kit.files import Files
+from twinline.kit.vault import Vault
+from twinline.settings import Settings
+
+if TYPE_CHECKING:
+    from twinline.app import App
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def _named(url: str, database: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+def _create(server: str, name: str, template: str = "template1") -> str:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    return _named(server, name)
+
+
+def _drop(server: str, name: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def database_server() -> str:
+    """The server named by ``DATABASE_URL``, else an embedded one in a folder that goes with the session."""
+    if url := os.environ.get("DATABASE_URL"):
+        return url
+    folder = Path(tempfile.mkdtemp(prefix="twinline-"))
+    # Registered before the server's own stop, so it runs after it.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return embedded.start(folder)
+
+
+@pytest.fixture(scope="session")
+def database_url(database_server: str) -> Iterator[str]:
+    """A migrated database which tests copy and never write to."""
+    name = f"template_{uuid4().hex[:12]}"
+    url = _create(database_server, name)
+    migrate.migrate(url)
+    yield url
+    _drop(database_server, name)
+
+
+@pytest.fixture
+def empty_database(database_server: str, database_url: str) -> Iterator[str]:
+    """The address of a database of the test's own, migrated and empty."""
+    name = f"test_{uuid4().hex[:12]}"
+    yield _create(database_server, name, urlsplit(database_url).path.lstrip("/"))
+    _drop(database_server, name)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(datetime(2026, 11, 20, 12, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+async def app(empty_database: str, clock: ManualClock, tmp_path: Path) -> AsyncIterator["App"]:
+    """An App on a database of its own. Its graph is None: a test that sends puts its own in place."""
+    from twinline.app import App
+
+    db = Database(empty_database)
+    await db.open()
+    yield App(
+        settings=Settings(data=tmp_path),
+        db=db,
+        graph=cast(Any, None),
+        clock=clock,
+        vault=Vault.open(tmp_path, None),
+        files=Files(f"file://{tmp_path}/media"),
+    )
+    await db.close()
