@@ -1,7 +1,7 @@
 """A real PostgreSQL for every test that asks for one.
 
-Migrating takes a second, copying a migrated database a few hundredths: so it's migrated once a session, and each
-test gets a copy of its own that goes when the test ends.
+Migrating takes a second, copying a migrated database a few hundredths: so it's migrated once a session, and
+each test gets a copy of its own that goes when the test ends.
 """
 
 import atexit
