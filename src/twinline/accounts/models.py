@@ -1,6 +1,8 @@
-"""Who is looking at a page."""
+"""Users, sessions, and who is looking at a page."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +24,42 @@ class Viewer:
     @property
     def may_administer(self) -> bool:
         return self.role in ("owner", "admin")
+
+
+ROLES = ("owner", "admin", "agent", "viewer")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: int
+    organisation_id: int
+    email: str
+    name: str
+    role: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What a login is checked against."""
+
+    user_id: int
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session just opened. The token goes into the cookie and is kept nowhere else."""
+
+    token: str
+    csrf_token: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    id: int
+    at: datetime
+    user_name: str | None
+    action: str
+    detail: dict[str, Any]
