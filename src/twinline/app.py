@@ -33,7 +33,9 @@ async def open_app(settings: Settings, database_url: str, clock: Clock | None = 
         clock = FileClock(settings.clock_file) if settings.clock_file else SystemClock()
     db = Database(database_url, size=settings.db_pool)
     # Meta's 200 usually comes within a second; a minute covers slow media without hanging a lane for ever.
-    async with httpx.AsyncClient(timeout=httpx.Timeout(30, connect=10), limits=httpx.Limits(max_connections=100)) as http:
+    async with httpx.AsyncClient(
+        timeout=httpx.Timeout(30, connect=10), limits=httpx.Limits(max_connections=100)
+    ) as http:
         await db.open()
         try:
             yield App(

@@ -48,7 +48,10 @@ class Settings(BaseSettings):
     verify_token: SecretStr = SecretStr("")
     signup_config_id: str = ""
     signup_sdk_url: str = "https://connect.facebook.net/en_US/sdk.js"
-    signup_origins: Annotated[tuple[str, ...], NoDecode] = ("https://www.facebook.com", "https://web.facebook.com")
+    signup_origins: Annotated[tuple[str, ...], NoDecode] = (
+        "https://www.facebook.com",
+        "https://web.facebook.com",
+    )
     # Embedded Signup v4: sources disagree on how to ask for coexistence (product tick, featureType, both), so
     # both values are settings. An empty feature type sends bare extras.
     signup_feature_type: str = "whatsapp_business_app_onboarding"

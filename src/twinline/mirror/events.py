@@ -6,10 +6,12 @@ that wakes readers is one per transaction and only says where to read.
 
 The body of an event holds ids, never text::
 
-    {"messages": [[contact_id, wamid, what], ...],   what: received, echoed, sent, status, edited, revoked, media
-     "chats":    [contact_id, ...],                  chats whose summary changed (imports name only these)
+    {"messages": [[contact_id, wamid, what], ...],   what: received, echoed, sent, changed, status, edited, revoked
+     "chats":    [contact_id, ...],                  chats whose line changed (imports name only these)
+     "media":    [[contact_id, wamid], ...],         a file that was missing has come, or won't
      "outbox":   [[contact_id, outbox_id, state], ...],
-     "sync": true, "number": true}                   the ledger, or the number's own row, changed
+     "merged":   [[winner_id, loser_id], ...],       two contacts turned out to be one person
+     "contacts": true, "sync": true, "number": true} the address book, the ledger, the number's own row changed
 """
 
 from collections.abc import Mapping

@@ -1,0 +1,726 @@
+"""Any JSON from Meta -> frozen events.
+
+Written for the protocol, not for samples: every entry, change, message and status of a body is walked; unknown
+fields and types are kept; numbers may come as strings or integers; what is absent is absent. One part that can't
+be understood becomes a *problem* and doesn't take its neighbours with it.
+
+Nothing here knows a database or a clock. An event says when it happened if Meta said so, else ``at`` is None.
+
+Sources: Meta's references of the ``messages``, ``history``, ``smb_message_echoes``, ``smb_app_state_sync``,
+``user_preferences``, ``user_id_update`` and ``account_update`` webhooks; the page on business-scoped user IDs.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, TypeAlias
+from zlib import crc32
+
+import msgspec
+import orjson
+
+from twinline.rules import delivery
+from twinline.rules.identity import digits
+
+Json: TypeAlias = dict[str, Any]
+
+# How good an account of a message is. A better one replaces a worse one, whichever came first.
+STUB, PLACEHOLDER, HISTORY, CONTENT, OURS = range(5)
+
+# Types that stand where a message should be (C3, B4): healed when the content comes.
+PLACEHOLDERS = frozenset({"unsupported", "media_placeholder", "errors", "unknown"})
+MEDIA = frozenset({"image", "video", "audio", "document", "sticker"})
+
+MAX_ID = 512  # an index entry must stay far below PostgreSQL's limit
+MAX_TEXT = 100_000  # longer than any client allows; the rest stays in the content
+MAX_TIME = 1 << 33  # seconds; the year 2242
+
+
+class Unreadable(Exception):
+    """The body isn't JSON, or not an object with anything to walk. Says why."""
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Whom a change is about. Message-type fields name the phone number id; account-level ones only the WABA."""
+
+    waba_id: str | None
+    phone_number_id: str | None
+    phone: str | None  # the business's own number, digits only
+
+
+class Person(msgspec.Struct, frozen=True):
+    """Whatever a webhook said about who the other side is. Everything may be missing, not all at once."""
+
+    phone: str | None = None
+    bsuid: str | None = None
+    parent_bsuid: str | None = None
+    username: str | None = None
+    name: str | None = None
+
+    @property
+    def known(self) -> bool:
+        return self.phone is not None or self.bsuid is not None
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A message in a 1:1 chat, from whichever field it came. ``rank`` says how good this account of it is."""
+
+    address: Address
+    person: Person
+    wamid: str
+    outgoing: bool
+    live: bool
+    rank: int
+    at: int
+    type: str
+    text: str | None
+    content: Json | None
+    extra: Json | None
+    media_id: str | None
+    quoted: str | None
+    delivery: int
+    tie: int
+
+
+class Edit(msgspec.Struct, frozen=True, gc=False):
+    """A message was edited or, with ``kind`` 'revoke', deleted for everyone."""
+
+    address: Address
+    person: Person
+    wamid: str
+    original: str
+    kind: str
+    outgoing: bool
+    at: int
+    type: str | None
+    text: str | None
+    content: Json | None
+    tie: int
+
+
+class Status(msgspec.Struct, frozen=True, gc=False):
+    """How far an outgoing message got. ``detail``: errors, pricing and the rest as Meta said it."""
+
+    address: Address
+    person: Person
+    wamid: str
+    status: int
+    at: int
+    callback_data: str | None
+    detail: Json | None
+    tie: int
+
+
+class ContactChange(msgspec.Struct, frozen=True):
+    """The phone's address book: ``full_name`` None means the entry was removed."""
+
+    address: Address
+    person: Person
+    at: int
+    full_name: str | None
+    first_name: str | None
+
+
+class PersonMoved(msgspec.Struct, frozen=True):
+    """A person got a new number or a new user id; ``previous`` and ``person`` are the same human."""
+
+    address: Address
+    previous: Person
+    person: Person
+    at: int
+
+
+class Preference(msgspec.Struct, frozen=True):
+    """A person stopped or resumed marketing messages (Meta's own button)."""
+
+    address: Address
+    person: Person
+    at: int
+    stopped: bool
+
+
+class HistoryChunk(msgspec.Struct, frozen=True):
+    """One piece of the first synchronisation was delivered: the ledger's entry, not its messages."""
+
+    address: Address
+    phase: int
+    chunk_order: int
+    progress: int
+    threads: int
+    messages: int
+
+
+class HistoryDeclined(msgspec.Struct, frozen=True):
+    """The owner chose not to share chats: a normal outcome (2593109)."""
+
+    address: Address
+    text: str
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Anything else Meta says about a number or an account, kept as said."""
+
+    address: Address
+    field: str
+    at: int | None
+    value: Json
+
+
+Event: TypeAlias = (
+    Message | Edit | Status | ContactChange | PersonMoved | Preference | HistoryChunk | HistoryDeclined | Notice
+)
+
+
+class Parsed(msgspec.Struct):
+    events: list[Event]
+    problems: list[str]
+
+
+class _Broken(Exception):
+    """A part misses what it can't be understood without."""
+
+
+# --- reading loosely ----------------------------------------------------------------------------------------------
+
+
+def decode(body: bytes) -> Json:
+    """The JSON object in ``body``. Raises Unreadable.
+
+    PostgreSQL holds neither NUL nor half a surrogate pair, and Meta's escaped form can carry both, so these two
+    (and only these) become U+FFFD.
+    """
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            found = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise Unreadable(f"not JSON: {error}") from error
+        found = _clean(found)
+    else:
+        if b"\\u0000" in body:
+            found = _clean(found)
+    if not isinstance(found, dict):
+        raise Unreadable(f"a JSON {type(found).__name__} where an object was expected")
+    return found
+
+
+def _clean(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+        case list():
+            return [_clean(item) for item in value]
+        case dict():
+            return {_clean(key): _clean(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _text(value: Any) -> str | None:
+    if type(value) is str:
+        return value or None
+    if type(value) is int:
+        return str(value)
+    return None
+
+
+def _number(value: Any) -> int | None:
+    if type(value) is int:
+        return value
+    if type(value) is str:
+        try:
+            return int(value)
+        except ValueError:
+            return None
+    return int(value) if type(value) is float else None
+
+
+def _time(value: Any) -> int | None:
+    """Unix seconds; milliseconds are recognised by their size."""
+    seconds = _number(value)
+    if seconds is None or seconds < 0:
+        return None
+    if seconds > MAX_TIME:
+        seconds //= 1000
+    return min(seconds, MAX_TIME - 1)
+
+
+def _object(value: Any) -> Json:
+    return value if type(value) is dict else {}
+
+
+def _objects(value: Any) -> list[Json]:
+    return [item for item in value if type(item) is dict] if type(value) is list else []
+
+
+def _phone(value: Any) -> str | None:
+    text = _text(value)
+    if text is None:
+        return None
+    found = text if text.isdigit() and text.isascii() else digits(text)
+    return found if 0 < len(found) <= 32 else None
+
+
+def _id(value: Any, what: str) -> str:
+    text = _text(value)
+    if text is None:
+        raise _Broken(f"{what} is missing")
+    if len(text) > MAX_ID:
+        raise _Broken(f"{what} is longer than {MAX_ID} characters")
+    return text
+
+
+def _optional_id(value: Any) -> str | None:
+    text = _text(value)
+    return text if text is None or len(text) <= MAX_ID else None
+
+
+def _username(value: Any) -> str | None:
+    text = _text(value)
+    return text.lstrip("@") or None if text else None
+
+
+def _tie(*parts: Any) -> int:
+    """Decides between two accounts that are equally good and equally old, the same way everywhere."""
+    return crc32(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS))
+
+
+# --- people -------------------------------------------------------------------------------------------------------
+
+
+def _person(source: Json) -> Person:
+    """From a member of ``contacts[]`` or a thread's ``context``."""
+    return Person(
+        phone=_phone(source.get("wa_id")),
+        bsuid=_optional_id(source.get("user_id")),
+        parent_bsuid=_optional_id(source.get("parent_user_id")),
+        username=_username(source.get("username") or _object(source.get("profile")).get("username")),
+        name=_text(_object(source.get("profile")).get("name")),
+    )
+
+
+class _People:
+    """The ``contacts[]`` of a value, found by phone or user id."""
+
+    __slots__ = ("by_id",)
+
+    def __init__(self, value: Json) -> None:
+        self.by_id: dict[str, Person] = {}
+        for source in _objects(value.get("contacts")):
+            person = _person(source)
+            for key in (person.phone, person.bsuid):
+                if key is not None:
+                    self.by_id[key] = person
+
+    def find(self, phone: str | None, bsuid: str | None, parent: str | None = None) -> Person:
+        known = self.by_id.get(bsuid or "") or self.by_id.get(phone or "")
+        if known is None:
+            return Person(phone, bsuid, parent)
+        if (phone is None or phone == known.phone) and (bsuid is None or bsuid == known.bsuid):
+            return known
+        return Person(
+            phone or known.phone,
+            bsuid or known.bsuid,
+            parent or known.parent_bsuid,
+            known.username,
+            known.name,
+        )
+
+
+# --- what a message says ------------------------------------------------------------------------------------------
+
+
+def _reply_title(interactive: Json) -> str | None:
+    kind = _text(interactive.get("type")) or ""
+    reply = _object(interactive.get(kind))
+    return _text(reply.get("title")) or _text(reply.get("body")) or _text(reply.get("response"))
+
+
+def _card_names(cards: Any) -> str | None:
+    names = [
+        _text(_object(card.get("name")).get("formatted_name"))
+        or _text((_objects(card.get("phones")) or [{}])[0].get("phone"))
+        for card in _objects(cards)
+    ]
+    return ", ".join(name for name in names if name) or None
+
+
+# What of each type is text to read and to search. Types that aren't listed have none.
+TEXT_OF: dict[str, Callable[[Any], str | None]] = {
+    "text": lambda body: _text(_object(body).get("body")),
+    "image": lambda body: _text(_object(body).get("caption")),
+    "video": lambda body: _text(_object(body).get("caption")),
+    "document": lambda body: _text(_object(body).get("caption")),
+    "button": lambda body: _text(_object(body).get("text")),
+    "interactive": lambda body: _reply_title(_object(body)),
+    "location": lambda body: _text(_object(body).get("name")) or _text(_object(body).get("address")),
+    "contacts": _card_names,
+    "reaction": lambda body: _text(_object(body).get("emoji")),
+    "system": lambda body: _text(_object(body).get("body")),
+    "order": lambda body: _text(_object(body).get("text")),
+}
+
+# A media object's ``url`` is signed anew for every delivery, so it isn't part of what the message says.
+VOLATILE = frozenset({"url"})
+SAID_IN_TEXT = {"text": frozenset({"body"}), "image": frozenset({"caption"}), "video": frozenset({"caption"}),
+                "document": frozenset({"caption"})}  # fmt: skip
+CONTEXT_MARKS = ("forwarded", "frequently_forwarded", "referred_product")
+
+
+class _Body(msgspec.Struct):
+    type: str
+    text: str | None
+    content: Json | None
+    media_id: str | None
+
+
+def _body(source: Json) -> _Body:
+    """Type, text, content and media id of a message or of the new message inside an edit."""
+    kind = (_text(source.get("type")) or "unknown")[:64]
+    said = source.get(kind)
+    if type(said) is dict:
+        drop = SAID_IN_TEXT.get(kind, VOLATILE) | VOLATILE if kind != "location" else frozenset()
+        content = {key: item for key, item in said.items() if key not in drop} or None
+    else:
+        content = {"items": said} if said is not None else None
+    read = TEXT_OF.get(kind)
+    text = read(said) if read and said is not None else None
+    if text is not None and len(text) > MAX_TEXT:
+        content, text = {**(content or {}), "body": text}, text[:MAX_TEXT]
+    return _Body(kind, text, content, _optional_id(said.get("id")) if kind in MEDIA and type(said) is dict else None)
+
+
+def _extra(source: Json, context: Json) -> Json | None:
+    extra: Json = {mark: context[mark] for mark in CONTEXT_MARKS if mark in context}
+    for key in ("referral", "errors"):
+        if key in source:
+            extra[key] = source[key]
+    return extra or None
+
+
+class _Source(msgspec.Struct):
+    """What all messages of one array have in common."""
+
+    address: Address
+    people: _People
+    outgoing: bool  # when the message itself doesn't tell
+    live: bool
+    rank: int
+    other: Person | None = None  # the other side of a history thread
+
+
+def _is_outgoing(message: Json, source: _Source) -> bool:
+    sender = _phone(message.get("from"))
+    if sender is not None and source.address.phone is not None:
+        return sender == source.address.phone
+    if sender is None and _text(message.get("from_user_id")):
+        return False
+    return source.outgoing
+
+
+def _other_side(message: Json, outgoing: bool, source: _Source) -> Person:
+    side = "to" if outgoing else "from"
+    person = source.people.find(
+        _phone(message.get(side)),
+        _optional_id(message.get(f"{side}_user_id")),
+        _optional_id(message.get(f"{side}_parent_user_id")),
+    )
+    thread = source.other
+    if thread is None:
+        return person
+    return Person(
+        person.phone or thread.phone,
+        person.bsuid or thread.bsuid,
+        person.parent_bsuid or thread.parent_bsuid,
+        person.username or thread.username,
+        person.name or thread.name,
+    )
+
+
+def _message(message: Json, source: _Source) -> Iterator[Event]:
+    wamid = _id(message.get("id"), "a message's id")
+    at = _time(message.get("timestamp")) or 0
+    kind = message.get("type")
+    if message.get("group_id") is not None:
+        # Groups are not part of coexistence (Meta: Groups API); should one come, it is kept and shown, not mixed in.
+        yield Notice(source.address, "group_message", at, message)
+        return
+    outgoing = _is_outgoing(message, source)
+    person = _other_side(message, outgoing, source)
+    if kind in ("edit", "revoke"):
+        yield _edit(message, kind, wamid, at, outgoing, person, source.address)
+        return
+    # Only a media follow-up may leave that out: its placeholder says it (Meta: history webhook, ``to``).
+    if not person.known and (source.live or source.rank != CONTENT):
+        raise _Broken(f"message {wamid} doesn't say who the other side is")
+    body = _body(message)
+    context = _object(message.get("context"))
+    extra = _extra(message, context)
+    quoted = _optional_id(context.get("id"))
+    if body.type == "reaction":
+        quoted = _optional_id((body.content or {}).get("message_id"))
+    status = _object(message.get("history_context")).get("status")
+    rank = PLACEHOLDER if body.type in PLACEHOLDERS else source.rank
+    yield Message(
+        source.address, person, wamid, outgoing, source.live, rank, at, body.type, body.text, body.content, extra,
+        body.media_id, quoted, delivery.parse(status) if outgoing and status else 0,
+        _tie(body.type, body.text, body.content, extra, quoted),
+    )  # fmt: skip
+    if body.type == "system" and body.content:
+        moved = Person(
+            _phone(body.content.get("wa_id") or body.content.get("new_wa_id")),
+            _optional_id(body.content.get("user_id")),
+            _optional_id(body.content.get("parent_user_id")),
+        )
+        if moved.known and person.known:
+            yield PersonMoved(source.address, person, moved, at)
+
+
+def _edit(message: Json, kind: str, wamid: str, at: int, outgoing: bool, person: Person, address: Address) -> Edit:
+    said = _object(message.get(kind))
+    original = _id(said.get("original_message_id"), f"the original of {kind} {wamid}")
+    if kind == "revoke":
+        return Edit(address, person, wamid, original, kind, outgoing, at, None, None, None, crc32(wamid.encode()))
+    body = _body(_object(said.get("message")))
+    return Edit(
+        address,
+        person,
+        wamid,
+        original,
+        kind,
+        outgoing,
+        at,
+        body.type,
+        body.text,
+        body.content,
+        crc32(wamid.encode()),
+    )
+
+
+# --- fields -------------------------------------------------------------------------------------------------------
+
+
+class _Walk:
+    """Collects the events of one body and the problems met on the way."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.problems: list[str] = []
+
+    def each(self, parts: Any, read: Callable[[Json], Iterator[Event]]) -> None:
+        if parts is None:
+            return
+        if type(parts) is not list:
+            self.problems.append(f"a list was expected, not {type(parts).__name__}")
+            return
+        for part in parts:
+            try:
+                if type(part) is not dict:
+                    raise _Broken(f"an object was expected, not {type(part).__name__}")
+                self.events.extend(read(part))
+            # Values of a shape nobody foresaw must not take their neighbours along.
+            except (_Broken, TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
+                self.problems.append(str(error) or type(error).__name__)
+
+    # Each reader of a field takes (address, value).
+
+    def messages(self, address: Address, value: Json) -> None:
+        people = _People(value)
+        source = _Source(address, people, outgoing=False, live=True, rank=CONTENT)
+        self.each(value.get("messages"), partial(_message, source=source))
+        echoes = _Source(address, people, outgoing=True, live=True, rank=CONTENT)
+        self.each(value.get("message_echoes"), partial(_message, source=echoes))
+        self.each(value.get("statuses"), lambda status: _status(status, address, people))
+        if value.get("errors"):
+            self.events.append(Notice(address, "errors", None, {"errors": value["errors"]}))
+
+    def history(self, address: Address, value: Json) -> None:
+        people = _People(value)
+        for part, outgoing in (("messages", False), ("message_echoes", True)):
+            source = _Source(address, people, outgoing, live=False, rank=CONTENT)
+            self.each(value.get(part), partial(_message, source=source))
+        self.each(value.get("history"), lambda part: self._chunk(address, part))
+        self.each(value.get("errors"), lambda error: _declined(address, error))
+
+    def _chunk(self, address: Address, part: Json) -> Iterator[Event]:
+        self.each(part.get("errors"), lambda error: _declined(address, error))
+        if "metadata" not in part and "threads" not in part:
+            return
+        total = 0
+        for thread in _objects(part.get("threads")):
+            other = _person(_object(thread.get("context")))
+            if other.phone is None:
+                other = msgspec.structs.replace(other, phone=_phone(thread.get("id")))
+            source = _Source(address, _NOBODY, outgoing=True, live=False, rank=HISTORY, other=other)
+            self.each(thread.get("messages"), partial(_message, source=source))
+            total += len(_objects(thread.get("messages")))
+        meta = _object(part.get("metadata"))
+        yield HistoryChunk(
+            address,
+            phase=max(-1, min(_number(meta.get("phase")) or 0, 1000)),
+            chunk_order=max(0, min(_number(meta.get("chunk_order")) or 0, 1 << 30)),
+            progress=max(0, min(_number(meta.get("progress")) or 0, 100)),
+            threads=len(_objects(part.get("threads"))),
+            messages=total,
+        )
+
+    def contacts(self, address: Address, value: Json) -> None:
+        self.each(value.get("state_sync"), lambda entry: _contact(entry, address))
+
+    def preferences(self, address: Address, value: Json) -> None:
+        people = _People(value)
+        self.each(value.get("user_preferences"), lambda entry: _preference(entry, address, people))
+
+    def user_ids(self, address: Address, value: Json) -> None:
+        people = _People(value)
+        self.each(value.get("user_id_update"), lambda entry: _moved(entry, address, people))
+
+
+_NOBODY = _People({})
+
+
+def _declined(address: Address, error: Json) -> Iterator[Event]:
+    text = _text(_object(error.get("error_data")).get("details")) or _text(error.get("message")) or ""
+    if _number(error.get("code")) == 2593109:
+        yield HistoryDeclined(address, text)
+    else:
+        yield Notice(address, "errors", None, {"errors": [error]})
+
+
+def _status(status: Json, address: Address, people: _People) -> Iterator[Event]:
+    wamid = _id(status.get("id"), "a status's message id")
+    at = _time(status.get("timestamp")) or 0
+    if status.get("recipient_type") == "group":
+        yield Notice(address, "group_status", at, status)
+        return
+    person = people.find(
+        _phone(status.get("recipient_id")),
+        _optional_id(status.get("recipient_user_id")),
+        _optional_id(status.get("recipient_parent_user_id") or status.get("parent_recipient_user_id")),
+    )
+    step = delivery.parse(_text(status.get("status")) or "")
+    detail: Json | None = {key: status[key] for key in ("errors", "pricing", "conversation") if key in status} or None
+    if not step:
+        yield Notice(address, "status", at, status)
+        return
+    callback = _optional_id(status.get("biz_opaque_callback_data"))
+    yield Status(address, person, wamid, int(step), at, callback, detail, _tie(detail))
+
+
+def _contact(entry: Json, address: Address) -> Iterator[Event]:
+    source = _object(entry.get("contact"))
+    at = _time(_object(entry.get("metadata")).get("timestamp")) or 0
+    person = Person(
+        phone=_phone(source.get("phone_number")),
+        bsuid=_optional_id(source.get("user_id")),
+        parent_bsuid=_optional_id(source.get("parent_user_id")),
+        username=_username(source.get("username")),
+    )
+    action = (_text(entry.get("action")) or "").lower()
+    if entry.get("type") not in (None, "contact") or action not in ("add", "edit", "remove"):
+        yield Notice(address, "smb_app_state_sync", at, entry)
+        return
+    if not person.known:
+        raise _Broken("an address-book entry has neither phone number nor user id")
+    name = _text(source.get("full_name")) or _text(source.get("first_name"))
+    if action == "remove":
+        yield ContactChange(address, person, at, None, None)
+    else:
+        yield ContactChange(address, person, at, name or "", _text(source.get("first_name")))
+
+
+def _preference(entry: Json, address: Address, people: _People) -> Iterator[Event]:
+    person = people.find(_phone(entry.get("wa_id")), _optional_id(entry.get("user_id")))
+    value = (_text(entry.get("value")) or "").lower()
+    at = _time(entry.get("timestamp")) or 0
+    if value not in ("stop", "resume") or not person.known:
+        yield Notice(address, "user_preferences", at, entry)
+        return
+    yield Preference(address, person, at, stopped=value == "stop")
+
+
+def _moved(entry: Json, address: Address, people: _People) -> Iterator[Event]:
+    ids, parents = _object(entry.get("user_id")), _object(entry.get("parent_user_id"))
+    phone = _phone(entry.get("wa_id"))
+    previous = Person(bsuid=_id(ids.get("previous"), "the previous user id"))
+    current = people.find(phone, _id(ids.get("current"), "the current user id"), _optional_id(parents.get("current")))
+    yield PersonMoved(address, previous, current, _time(entry.get("timestamp")) or 0)
+
+
+Reader: TypeAlias = Callable[[_Walk, Address, Json], None]
+
+READERS: dict[str, Reader] = {
+    "messages": _Walk.messages,
+    "smb_message_echoes": _Walk.messages,
+    "message_echoes": _Walk.messages,
+    "history": _Walk.history,
+    "smb_app_state_sync": _Walk.contacts,
+    "user_preferences": _Walk.preferences,
+    "user_id_update": _Walk.user_ids,
+}
+
+# Meta's own samples put ``field`` at the wrong level, or nowhere: then the value itself tells.
+TELLTALES = (
+    ("history", "history"),
+    ("state_sync", "smb_app_state_sync"),
+    ("message_echoes", "smb_message_echoes"),
+    ("messages", "messages"),
+    ("statuses", "messages"),
+    ("user_preferences", "user_preferences"),
+    ("user_id_update", "user_id_update"),
+    ("event", "account_update"),
+)
+
+
+def _field(value: Json, *candidates: Any) -> str:
+    for candidate in candidates:
+        if type(candidate) is str and candidate:
+            return candidate[:64]
+    return next((field for mark, field in TELLTALES if mark in value), "unknown")
+
+
+def _address(value: Json, entry_id: Any) -> Address:
+    meta = _object(value.get("metadata"))
+    waba = _object(value.get("waba_info"))
+    phone_number_id = _optional_id(meta.get("phone_number_id"))
+    if value.get("entity_type") == "PHONE_NUMBER":
+        phone_number_id = _optional_id(value.get("entity_id"))
+    return Address(
+        # In PARTNER_… events entry.id is the partner's portfolio; the customer's WABA stands in waba_info.
+        waba_id=_optional_id(waba.get("waba_id")) or _optional_id(entry_id),
+        phone_number_id=phone_number_id,
+        phone=_phone(
+            meta.get("display_phone_number") or value.get("display_phone_number") or value.get("phone_number")
+        ),
+    )
+
+
+def parse(body: bytes) -> Parsed:
+    """Every event in a webhook body, in the order they stand. Raises Unreadable when there is nothing to walk."""
+    root = decode(body)
+    walk = _Walk()
+    entries = root.get("entry")
+    if entries is None and "messaging_product" in root:
+        entries = [{"changes": [{"value": root}]}]  # the bare value, as Meta prints declined history
+    if type(entries) is not list:
+        raise Unreadable("no entry list: not a webhook of a WhatsApp Business account")
+    for entry in entries:
+        changes = entry.get("changes") if type(entry) is dict else None
+        if type(changes) is not list:
+            walk.problems.append("an entry without changes")
+            continue
+        for change in changes:
+            value = change.get("value") if type(change) is dict else None
+            if type(value) is not dict:
+                walk.problems.append("a change without a value")
+                continue
+            field = _field(value, change.get("field"), entry.get("field"), root.get("field"))
+            address = _address(value, entry.get("id"))
+            reader = READERS.get(field)
+            if reader is not None:
+                reader(walk, address, value)
+            else:
+                at = _time(entry.get("time")) or _time(value.get("timestamp"))
+                walk.events.append(Notice(address, field, at, value))
+    return Parsed(walk.events, walk.problems)

@@ -1,0 +1,176 @@
+"""The hook: where Meta's webhooks arrive.
+
+A plain ASGI callable, for this is the busiest door of the house. It checks the signature over the raw bytes, hands
+the body to the process's batcher and answers 200 when the batch is committed. Whatever waits when a lane is free is
+one batch: under load many bodies share a transaction, and when it is quiet a body waits for nobody.
+
+Answers: 200 committed · 401 wrong or missing signature · 413 larger than Meta sends · 503 the database is away (Meta
+sends again).
+"""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+from urllib.parse import parse_qs
+
+import psycopg
+from prometheus_client import Counter, Histogram
+from psycopg_pool import PoolTimeout
+
+from twinline.app import App
+from twinline.kit import log
+from twinline.meta import signature
+from twinline.mirror import ingest
+from twinline.mirror.models import Follower
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+RECEIVED = Counter("twinline_webhooks_total", "Webhook bodies by what became of them", ["outcome"])
+BATCH = Histogram(
+    "twinline_webhook_batch_bodies", "Bodies committed together", buckets=(1, 2, 5, 10, 25, 50, 100, 200, 400)
+)
+
+LANES = 2  # one batch is parsed while the other waits for the database
+RETRIES = 3
+
+logger = log.get("mirror.hook")
+
+
+class Hook:
+    def __init__(self, app: App, followers: Sequence[Follower]) -> None:
+        self._app = app
+        self._followers = followers
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._arrived = asyncio.Event()
+        self._lanes: list[asyncio.Task[None]] = []
+        self._secret = app.settings.app_secret.get_secret_value()
+
+    async def start(self) -> None:
+        self._lanes = [asyncio.create_task(self._lane()) for _ in range(LANES)]
+
+    async def stop(self) -> None:
+        """Answers nobody any more: what isn't committed by now, Meta sends again."""
+        for lane in self._lanes:
+            lane.cancel()
+        await asyncio.gather(*self._lanes, return_exceptions=True)
+        for _, done in self._waiting:
+            done.cancel()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST":
+            status, text = await self._post(scope, receive)
+        else:
+            status, text = self._verify(scope["query_string"])
+        await send({
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text))],
+        })  # fmt: skip
+        await send({"type": "http.response.body", "body": text})
+
+    def _verify(self, query: bytes) -> tuple[int, bytes]:
+        """Meta's handshake: the challenge comes back if the verify token is ours (Meta: webhooks, create endpoint)."""
+        asked = {key: values[0] for key, values in parse_qs(query.decode("latin-1")).items()}
+        token = self._app.settings.verify_token.get_secret_value()
+        given = asked.get("hub.verify_token", "")
+        if asked.get("hub.mode") != "subscribe" or not token or not hmac.compare_digest(given.encode(), token.encode()):
+            return 403, b"This address answers Meta's webhook verification; the verify token didn't match."
+        return 200, asked.get("hub.challenge", "").encode()
+
+    async def _post(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+        headers = dict(scope["headers"])
+        limit = self._app.settings.hook_max_body
+        declared = headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > limit:
+            return self._refuse(413, "too_large", b"A webhook body is at most 3 MB.")
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body"):
+            parts = [body]
+            size = len(body)
+            while message.get("more_body"):
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return 400, b""
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > limit:
+                    return self._refuse(413, "too_large", b"A webhook body is at most 3 MB.")
+            body = b"".join(parts)
+        if not self._secret or not signature.verify(self._secret, body, headers.get(b"x-hub-signature-256")):
+            return self._refuse(401, "bad_signature", b"The X-Hub-Signature-256 header doesn't match this body.")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((body, done))
+        self._arrived.set()
+        try:
+            await done
+        except (psycopg.Error, PoolTimeout):
+            return self._refuse(503, "unavailable", b"The database is away; please send again.")
+        RECEIVED.labels("committed").inc()
+        return 200, b""
+
+    @staticmethod
+    def _refuse(status: int, outcome: str, text: bytes) -> tuple[int, bytes]:
+        RECEIVED.labels(outcome).inc()
+        return status, text
+
+    async def _lane(self) -> None:
+        size = self._app.settings.hook_batch
+        while True:
+            await self._arrived.wait()
+            batch, self._waiting = self._waiting[:size], self._waiting[size:]
+            if not self._waiting:
+                self._arrived.clear()
+            if not batch:
+                continue
+            try:
+                await self._commit([body for body, _ in batch])
+            except Exception as error:  # whatever it is, those who wait must hear of it and the lane must live
+                logger.error("batch_failed", bodies=len(batch), error=type(error).__name__)
+                for _, done in batch:
+                    if not done.done():
+                        done.set_exception(error if isinstance(error, psycopg.Error | PoolTimeout) else psycopg.Error())
+            else:
+                BATCH.observe(len(batch))
+                for _, done in batch:
+                    if not done.done():
+                        done.set_result(None)
+
+    async def _commit(self, bodies: Sequence[bytes]) -> None:
+        heavy_from = self._app.settings.hook_heavy_body
+        arrivals = [ingest.read(body, heavy_from) for body in bodies]
+        await commit(self._app, arrivals, self._followers)
+
+
+async def commit(app: App, arrivals: Sequence[ingest.Arrival], followers: Sequence[Follower]) -> None:
+    """Ingests in one transaction; if the database refuses something in it, body by body.
+
+    Raises psycopg.Error when the database is away.
+    """
+    for attempt in range(RETRIES):
+        try:
+            async with app.db.transaction() as tx:
+                await ingest.ingest(app, tx, arrivals, followers, app.clock.now())
+            return
+        except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
+            if attempt == RETRIES - 1:
+                raise
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as error:
+            if len(arrivals) > 1:
+                for arrival in arrivals:
+                    await commit(app, [arrival], followers)
+                return
+            [culprit] = arrivals
+            logger.error("body_refused", digest=culprit.digest.hex(), error=type(error).__name__)
+            culprit.parsed, culprit.problem = (
+                None,
+                f"the database refused it: {error.diag.message_primary or error}",
+            )
+            async with app.db.transaction() as tx:
+                await ingest.ingest(app, tx, [culprit], followers, app.clock.now())
+            return

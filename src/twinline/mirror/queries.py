@@ -1,0 +1,295 @@
+"""All SQL of the mirror. Every statement is set-based; batches travel as one JSON document."""
+
+from twinline.db.registers import upsert
+from twinline.mirror.fold import CONTACT_REGISTERS, SAID
+
+CLAIM = """
+SELECT id, waba_id, phone_number_id, display_phone, connected_at, budget_tat, keep_edited
+FROM numbers
+WHERE phone_number_id = ANY(%(phone_number_ids)s) OR waba_id = ANY(%(waba_ids)s)
+ORDER BY id
+FOR NO KEY UPDATE
+"""
+
+ARCHIVE = """
+INSERT INTO webhooks (received_on, digest, received_at, state, reason, body)
+SELECT %(day)s, r.digest, %(now)s, r.state, r.reason, r.body
+FROM unnest(%(digests)s::bytea[], %(states)s::text[], %(reasons)s::text[], %(bodies)s::bytea[])
+    AS r(digest, state, reason, body)
+ORDER BY r.digest
+ON CONFLICT DO NOTHING
+RETURNING digest
+"""
+
+KEEP_UNCLAIMED = """
+INSERT INTO unclaimed (address, received_on, digest, received_at)
+SELECT r.address, %(day)s, r.digest, %(now)s
+FROM unnest(%(addresses)s::text[], %(digests)s::bytea[]) AS r(address, digest)
+ORDER BY r.address, r.digest
+ON CONFLICT DO NOTHING
+"""
+
+IDENTIFY = """
+SELECT i.number_id, i.key, i.contact_id
+FROM unnest(%(numbers)s::bigint[], %(keys)s::text[]) AS r(number_id, key)
+JOIN identities i ON i.number_id = r.number_id AND i.key = r.key
+"""
+
+# What is known of these messages before the batch: its chat, and whether it has been seen itself.
+RECALL = """
+SELECT m.number_id, m.wamid, m.contact_id, m.type IS NOT NULL AND m.live
+FROM unnest(%(numbers)s::bigint[], %(wamids)s::text[]) AS r(number_id, wamid)
+JOIN messages m ON m.number_id = r.number_id AND m.wamid = r.wamid
+"""
+
+KEYS_OF_CONTACTS = """
+SELECT i.number_id, i.key, i.contact_id
+FROM unnest(%(numbers)s::bigint[], %(contacts)s::bigint[]) AS r(number_id, contact_id)
+JOIN identities i ON i.number_id = r.number_id AND i.contact_id = r.contact_id
+"""
+
+NEW_CONTACT_IDS = """
+SELECT nextval(pg_get_serial_sequence('contacts', 'id')) FROM generate_series(1, %s)
+"""
+
+ADD_IDENTITIES = """
+INSERT INTO identities (number_id, key, contact_id)
+SELECT * FROM unnest(%(numbers)s::bigint[], %(keys)s::text[], %(contacts)s::bigint[]) AS r(number_id, key, contact_id)
+ORDER BY number_id, key
+"""
+
+WRITE_CONTACTS = upsert(
+    "contacts",
+    key=("number_id", "id"),
+    versioned=dict(CONTACT_REGISTERS),
+    lattice={},
+    once=(),
+    types={
+        "number_id": "bigint",
+        "id": "bigint",
+        **{governor: "bigint" for governor, _ in CONTACT_REGISTERS},
+        **{field: "text" for _, fields in CONTACT_REGISTERS for field in fields},
+        "opted_out": "boolean",
+    },
+    defaults={**{governor: "-1" for governor, _ in CONTACT_REGISTERS}, "opted_out": "false"},
+)
+
+WRITE_MESSAGES = upsert(
+    "messages",
+    key=("number_id", "wamid"),
+    versioned={"version": SAID, "edit_v": ("edit_text", "edit_content")},
+    lattice={
+        "live": "(old OR new)",
+        "delivery": "greatest(old, new)",
+        "revoked_at": "least(old, new)",
+    },
+    once=("contact_id", "outgoing"),
+    types={
+        "number_id": "bigint",
+        "wamid": 'text COLLATE "C"',
+        "contact_id": "bigint",
+        "outgoing": "boolean",
+        "live": "boolean",
+        "version": "bigint",
+        "at": "bigint",
+        "type": "text",
+        "text": "text",
+        "content": "jsonb",
+        "extra": "jsonb",
+        "media_id": "text",
+        "quoted": "text",
+        "author": "text",
+        "author_id": "bigint",
+        "delivery": "smallint",
+        "edit_v": "bigint",
+        "edit_text": "text",
+        "edit_content": "jsonb",
+        "revoked_at": "bigint",
+    },
+    defaults={"live": "false", "version": "-1", "delivery": "0", "edit_v": "-1"},
+    times=("at", "revoked_at"),
+)
+
+WRITE_STATUSES = """
+INSERT INTO statuses AS o (number_id, wamid, status, version, at, detail)
+SELECT r.number_id, r.wamid, r.status, r.version, to_timestamp(r.at), r.detail
+FROM json_to_recordset(%s::json)
+    AS r(number_id bigint, wamid text, status smallint, version bigint, at bigint, detail jsonb)
+ORDER BY r.number_id, r.wamid COLLATE "C", r.status
+ON CONFLICT (number_id, wamid, status) DO UPDATE SET version = excluded.version, at = excluded.at, detail = excluded.detail
+WHERE excluded.version < o.version
+"""
+
+WRITE_EDITS = """
+INSERT INTO edits (number_id, wamid, original, kind, outgoing, at, type, text, content)
+SELECT r.number_id, r.wamid, r.original, r.kind, r.outgoing, to_timestamp(r.at), r.type, r.text, r.content
+FROM json_to_recordset(%s::json) AS r(number_id bigint, wamid text, original text, kind text, outgoing boolean,
+    at bigint, type text, text text, content jsonb)
+ORDER BY r.number_id, r.wamid COLLATE "C"
+ON CONFLICT DO NOTHING
+"""
+
+WRITE_NOTICES = """
+INSERT INTO notices (number_id, field, at, tie, value)
+SELECT r.number_id, r.field, to_timestamp(r.at), r.tie, r.value
+FROM json_to_recordset(%s::json) AS r(number_id bigint, field text, at bigint, tie bigint, value jsonb)
+ORDER BY r.number_id, r.field, r.at, r.tie
+ON CONFLICT DO NOTHING
+"""
+
+WRITE_CHUNKS = """
+INSERT INTO sync_chunks AS o (number_id, phase, chunk_order, progress, threads, messages, received_at)
+SELECT r.number_id, r.phase, r.chunk_order, r.progress, r.threads, r.messages, %(now)s
+FROM json_to_recordset(%(rows)s::json)
+    AS r(number_id bigint, phase smallint, chunk_order integer, progress smallint, threads integer, messages integer)
+ORDER BY r.number_id, r.phase, r.chunk_order
+ON CONFLICT (number_id, phase, chunk_order) DO UPDATE SET
+    progress = greatest(o.progress, excluded.progress),
+    threads = greatest(o.threads, excluded.threads),
+    messages = greatest(o.messages, excluded.messages)
+"""
+
+DECLINE_HISTORY = """
+INSERT INTO sync_requests AS o (number_id, kind, declined_at)
+SELECT number_id, 'history', %(now)s FROM unnest(%(numbers)s::bigint[]) AS r(number_id) ORDER BY number_id
+ON CONFLICT (number_id, kind) DO UPDATE SET declined_at = coalesce(o.declined_at, excluded.declined_at)
+"""
+
+# Where the owner wants edited and deleted texts gone, they go from every place that shows them.
+ERASE_REVOKED = """
+UPDATE messages SET text = NULL, content = NULL, extra = NULL, media_id = NULL, edit_text = NULL, edit_content = NULL
+WHERE number_id = ANY(%(numbers)s) AND wamid = ANY(%(wamids)s) AND revoked_at IS NOT NULL
+"""
+ERASE_EDITED = """
+UPDATE messages SET text = edit_text, content = edit_content
+WHERE number_id = ANY(%(numbers)s) AND wamid = ANY(%(wamids)s) AND edit_v >= 0 AND type IS NOT NULL
+"""
+ERASE_EDITS = """
+UPDATE edits e SET text = NULL, content = NULL
+FROM messages m
+WHERE e.number_id = ANY(%(numbers)s) AND e.original = ANY(%(wamids)s)
+  AND m.number_id = e.number_id AND m.wamid = e.original AND m.type IS NOT NULL
+"""
+
+# A chat's line in the list is a function of its messages (and of how far the team has read), computed anew for each
+# chat that a batch touched: nothing to keep in step.
+REFRESH_CHATS = """
+INSERT INTO chats AS c (number_id, contact_id, last_at, last_wamid, last_inbound_at, answered_at, unread)
+SELECT t.number_id, t.contact_id, last.at, last.wamid, inbound.at,
+       greatest(k.answered_at, to_timestamp(t.answered_at)), waiting.n
+FROM json_to_recordset(%s::json) AS t(number_id bigint, contact_id bigint, answered_at bigint)
+LEFT JOIN chats k ON k.number_id = t.number_id AND k.contact_id = t.contact_id
+CROSS JOIN LATERAL (
+    SELECT m.at, m.wamid FROM messages m
+    WHERE m.number_id = t.number_id AND m.contact_id = t.contact_id AND m.type <> 'reaction'
+    ORDER BY m.at DESC, m.wamid DESC LIMIT 1
+) last
+LEFT JOIN LATERAL (
+    SELECT m.at FROM messages m
+    WHERE m.number_id = t.number_id AND m.contact_id = t.contact_id
+      AND m.live AND NOT m.outgoing AND m.type NOT IN ('system', 'request_welcome')
+    ORDER BY m.at DESC LIMIT 1
+) inbound ON true
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n FROM (
+        SELECT FROM messages m
+        WHERE m.number_id = t.number_id AND m.contact_id = t.contact_id
+          AND m.live AND NOT m.outgoing AND m.type NOT IN ('system', 'request_welcome') AND m.type <> 'reaction'
+          AND m.at > coalesce(greatest(k.read_at, k.answered_at, to_timestamp(t.answered_at)), '-infinity')
+        LIMIT 1000
+    ) unanswered
+) waiting
+ORDER BY t.number_id, t.contact_id
+ON CONFLICT (number_id, contact_id) DO UPDATE SET
+    last_at = excluded.last_at, last_wamid = excluded.last_wamid, last_inbound_at = excluded.last_inbound_at,
+    answered_at = excluded.answered_at, unread = excluded.unread
+"""
+
+WANT_MEDIA = """
+INSERT INTO media (number_id, media_id, mime_type, sha256)
+SELECT r.number_id, r.media_id, r.mime_type, r.sha256
+FROM json_to_recordset(%s::json) AS r(number_id bigint, media_id text, mime_type text, sha256 text)
+ORDER BY r.number_id, r.media_id
+ON CONFLICT DO NOTHING
+RETURNING number_id, media_id
+"""
+
+CHARGE = """
+UPDATE numbers n SET
+    budget_tat = greatest(n.budget_tat, r.budget_tat),
+    phone_seen_at = greatest(n.phone_seen_at, to_timestamp(r.phone_seen_at))
+FROM json_to_recordset(%s::json) AS r(id bigint, budget_tat bigint, phone_seen_at bigint)
+WHERE n.id = r.id
+"""
+
+# --- two contacts turn out to be one ------------------------------------------------------------------------------
+
+LOSER = """
+SELECT to_jsonb(c) || jsonb_build_object('keys', (
+    SELECT jsonb_agg(i.key ORDER BY i.key) FROM identities i
+    WHERE i.number_id = c.number_id AND i.contact_id = c.id
+))
+FROM contacts c WHERE c.number_id = %(number)s AND c.id = %(loser)s
+"""
+
+MERGE = (
+    """
+INSERT INTO merges (number_id, at, winner_id, loser_id, loser)
+VALUES (%(number)s, %(now)s, %(winner)s, %(loser)s, %(row)s::jsonb)
+""",
+    """
+UPDATE contacts w SET custom_name = coalesce(w.custom_name, l.custom_name)
+FROM contacts l
+WHERE w.number_id = %(number)s AND w.id = %(winner)s AND l.number_id = %(number)s AND l.id = %(loser)s
+""",
+    """
+UPDATE identities SET contact_id = %(winner)s WHERE number_id = %(number)s AND contact_id = %(loser)s
+""",
+    """
+UPDATE messages SET contact_id = %(winner)s WHERE number_id = %(number)s AND contact_id = %(loser)s
+""",
+    """
+UPDATE outbox SET contact_id = %(winner)s WHERE number_id = %(number)s AND contact_id = %(loser)s
+""",
+    # The floor that changed hands last is the one that counts; a higher epoch drops what was being prepared.
+    """
+INSERT INTO chats AS w (number_id, contact_id, answered_at, read_at, assigned_to,
+                        floor_holder, floor_epoch, floor_since, floor_until)
+SELECT number_id, %(winner)s, answered_at, read_at, assigned_to, floor_holder, floor_epoch, floor_since, floor_until
+FROM chats WHERE number_id = %(number)s AND contact_id = %(loser)s
+ON CONFLICT (number_id, contact_id) DO UPDATE SET
+    answered_at = greatest(w.answered_at, excluded.answered_at),
+    read_at = greatest(w.read_at, excluded.read_at),
+    assigned_to = coalesce(w.assigned_to, excluded.assigned_to),
+    floor_epoch = greatest(w.floor_epoch, excluded.floor_epoch) + 1,
+    floor_holder = CASE WHEN excluded.floor_since > coalesce(w.floor_since, '-infinity')
+                   THEN excluded.floor_holder ELSE w.floor_holder END,
+    floor_until = CASE WHEN excluded.floor_since > coalesce(w.floor_since, '-infinity')
+                  THEN excluded.floor_until ELSE w.floor_until END,
+    floor_since = greatest(w.floor_since, excluded.floor_since)
+""",
+    "DELETE FROM chats WHERE number_id = %(number)s AND contact_id = %(loser)s",
+    "DELETE FROM contacts WHERE number_id = %(number)s AND id = %(loser)s",
+)
+
+# --- the archive --------------------------------------------------------------------------------------------------
+
+BODY = "SELECT body, received_at FROM webhooks WHERE received_on = %(day)s AND digest = %(digest)s"
+
+SETTLE = (
+    "UPDATE webhooks SET state = %(state)s, reason = %(reason)s WHERE received_on = %(day)s AND digest = %(digest)s"
+)
+
+CLAIM_WAITING = """
+WITH claimed AS (
+    DELETE FROM unclaimed WHERE address = ANY(%(addresses)s) RETURNING received_on, digest
+)
+UPDATE webhooks w SET state = 'waiting', reason = NULL
+FROM (SELECT DISTINCT received_on, digest FROM claimed) c
+WHERE w.received_on = c.received_on AND w.digest = c.digest
+RETURNING w.received_on, w.digest
+"""
+
+RETRY_UNREADABLE = """
+UPDATE webhooks SET state = 'waiting' WHERE state = 'unreadable' RETURNING received_on, digest
+"""
