@@ -13,14 +13,10 @@ T0 = datetime(2026, 11, 1, tzinfo=UTC)
 minutes = st.integers(0, 2000).map(lambda n: T0 + timedelta(minutes=n))
 codes = st.sampled_from([None, 2593107, 2593108, 2593109, 131000])
 requests = st.builds(Request, minutes, st.booleans(), codes)
-chunks = st.builds(
-    Chunk, minutes, st.integers(0, 2), st.integers(0, 9), st.integers(0, 100), st.integers(0, 9), codes
-)
+chunks = st.builds(Chunk, minutes, st.integers(0, 2), st.integers(0, 9), st.integers(0, 100), st.integers(0, 9), codes)
 
 
-@given(
-    st.lists(requests, max_size=4), st.lists(chunks, max_size=12), minutes, st.randoms(use_true_random=False)
-)
+@given(st.lists(requests, max_size=4), st.lists(chunks, max_size=12), minutes, st.randoms(use_true_random=False))
 def test_order_and_repetition_dont_matter(
     asked: list[Request], came: list[Chunk], now: datetime, random: Random
 ) -> None:
@@ -36,9 +32,7 @@ def test_a_whole_delivery_is_complete_in_either_numbering(
     sizes: tuple[int, ...], runs_through: bool, random: Random
 ) -> None:
     starts = [0, *accumulate(sizes)] if runs_through else [0, 0, 0, 0]
-    whole = [
-        Chunk(T0, phase, starts[phase] + n + 1, 50) for phase, size in enumerate(sizes) for n in range(size)
-    ]
+    whole = [Chunk(T0, phase, starts[phase] + n + 1, 50) for phase, size in enumerate(sizes) for n in range(size)]
     whole[-1] = Chunk(T0, whole[-1].phase, whole[-1].order, 100)
     random.shuffle(whole)
     done = ledger(SyncType.HISTORY, T0, T0, [], whole)

@@ -105,9 +105,7 @@ _SAYS: Final = MappingProxyType(
         Why.PERSON_SPEAKS: "A person is answering in the inbox.",
         Why.PHONE_SPEAKS: "The owner is answering from the phone.",
         Why.MACHINE_SPEAKS: "An automation or a campaign is in the middle of something in this chat.",
-        Why.SOMEBODY_SPOKE_MEANWHILE: (
-            "Somebody spoke while this answer was being prepared, so it was dropped."
-        ),
+        Why.SOMEBODY_SPOKE_MEANWHILE: "Somebody spoke while this answer was being prepared, so it was dropped.",
         Why.HEARD_TOO_LATE: (
             "This message from the phone was heard of only after people had moved on, so it changed nothing."
         ),

@@ -108,8 +108,7 @@ _RECONNECT: Final = "Connect the number again from this platform; chats and cont
 _EXPLANATIONS: Final = MappingProxyType(
     {
         None: Explanation(
-            "The number was disconnected in the WhatsApp Business app (Settings > Account > Business "
-            "Platform).",
+            "The number was disconnected in the WhatsApp Business app (Settings > Account > Business Platform).",
             "If that was a mistake, connect the number again. The phone works as before.",
         ),
         "COMPANION_INACTIVITY": Explanation(
@@ -144,18 +143,15 @@ _EXPLANATIONS: Final = MappingProxyType(
             "The phone was changed, or the app was installed or registered anew. This is usually temporary: "
             "WhatsApp brings the number back by itself within minutes.",
             "Keep the app open. If it lists formerly connected products, leave this one ticked. "
-            "Messages from "
-            "the gap may be on the phone only.",
+            "Messages from the gap may be on the phone only.",
         ),
         OFF_APP: Explanation(
-            "Meta no longer shows this number as connected to the WhatsApp Business app, and hasn't "
-            "said why.",
+            "Meta no longer shows this number as connected to the WhatsApp Business app, and hasn't said why.",
             "Open the app and look at Settings > Account > Business Platform. If it isn't listed there, "
             "connect the number again.",
         ),
         FactKind.PARTNER_APP_UNINSTALLED.value: Explanation(
-            "This platform's permission was removed, in the WhatsApp Business app or in Meta "
-            "Business Settings.",
+            "This platform's permission was removed, in the WhatsApp Business app or in Meta Business Settings.",
             _RECONNECT,
         ),
         FactKind.ACCOUNT_DELETED.value: Explanation(
@@ -191,9 +187,7 @@ def explain(reason: str | None) -> Explanation:
     button. A reason that is new to us is passed on as it is.
     """
     known = _EXPLANATIONS.get(reason)
-    return known or Explanation(
-        f'WhatsApp ended the connection and gave "{reason}" as the reason.', _RECONNECT
-    )
+    return known or Explanation(f'WhatsApp ended the connection and gave "{reason}" as the reason.', _RECONNECT)
 
 
 def may_send(state: Connection) -> bool:

@@ -133,19 +133,14 @@ _ADVICE: Final = MappingProxyType(
         ),
         SyncState.RECEIVING: "Arriving. Keep the app open on the phone, on a stable connection.",
         SyncState.COMPLETE: "Everything that was shared has arrived.",
-        SyncState.DECLINED: (
-            f"The owner chose not to share the past. New messages work as usual. {_WAY_BACK}"
-        ),
-        SyncState.TOO_LATE: (
-            f"The 24 hours for requesting it are over. New messages work as usual. {_WAY_BACK}"
-        ),
+        SyncState.DECLINED: f"The owner chose not to share the past. New messages work as usual. {_WAY_BACK}",
+        SyncState.TOO_LATE: f"The 24 hours for requesting it are over. New messages work as usual. {_WAY_BACK}",
         SyncState.FAILED: "WhatsApp refused the request. It can be tried again while time is left.",
     }
 )
 _STALLED_ADVICE: Final = (
-    "Nothing has arrived for a while. Open the WhatsApp Business app on the phone, keep it open and "
-    "on a stable "
-    "connection; it goes on by itself."
+    "Nothing has arrived for a while. Open the WhatsApp Business app on the phone, keep it open and on a "
+    "stable connection; it goes on by itself."
 )
 _HOLES_ADVICE: Final = "WhatsApp reported the end, but some parts are still on their way. Keep the app open."
 
@@ -191,16 +186,12 @@ def ledger(
 _DONE: Final[MappingProxyType[SyncType, Callable[[int, bool, timedelta], bool]]] = MappingProxyType(
     {
         SyncType.CONTACTS: lambda _progress, _holes, quiet: quiet >= STALLED_AFTER,
-        SyncType.HISTORY: lambda progress, holes, quiet: (
-            progress >= 100 and (not holes or quiet >= SETTLED_AFTER)
-        ),
+        SyncType.HISTORY: lambda progress, holes, quiet: progress >= 100 and (not holes or quiet >= SETTLED_AFTER),
     }
 )
 
 
-def _before_arrival(
-    now: datetime, deadline: datetime, asked: frozenset[Request], came: frozenset[Chunk]
-) -> SyncState:
+def _before_arrival(now: datetime, deadline: datetime, asked: frozenset[Request], came: frozenset[Chunk]) -> SyncState:
     """What is known while nothing but answers and errors has come."""
     codes = {request.code for request in asked} | {chunk.code for chunk in came}
     if NOT_SHARED in codes:
@@ -229,9 +220,7 @@ def _phases(content: frozenset[Chunk]) -> tuple[Phase, ...]:
         seen = numbers[phase]
         first = below + 1 if runs_through else min({1} | seen)
         holes = set(range(first, max(seen, default=0))) - seen
-        phases.append(
-            Phase(phase, PHASES.get(phase), tuple(sorted(seen)), tuple(sorted(holes)), messages[phase])
-        )
+        phases.append(Phase(phase, PHASES.get(phase), tuple(sorted(seen)), tuple(sorted(holes)), messages[phase]))
         below = max({below} | seen)
     return tuple(phases)
 
