@@ -1,18 +1,24 @@
 """What others may ask of the mirror."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
 import psycopg
 
 from twinline.app import App
-from twinline.db import Tx
+from twinline.db import Tx, as_json
 from twinline.kit import log
 from twinline.meta import webhooks as wire
 from twinline.mirror import ingest, queries
+from twinline.mirror.fold import ContactRow, MessageRow
 from twinline.mirror.models import Follower
+from twinline.rules.identity import LONGEST_PHONE, digits, phone_key, user_key
 
 logger = log.get("mirror")
+
+BSUID = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")  # Meta: business-scoped user IDs
 
 
 async def claim(tx: Tx, phone_number_id: str, waba_id: str, now: datetime) -> int:
@@ -73,3 +79,39 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
             kept = [(address, digest) for address in sorted(homeless)]
             await ingest.keep_unclaimed(tx, kept, day, app.clock.now())
         await tx.execute(queries.SETTLE, {"day": day, "digest": digest, "state": state, "reason": reason})
+
+
+async def record(tx: Tx, messages: Sequence[MessageRow]) -> None:
+    """Messages that this platform itself sent join the mirror. The caller holds the numbers' turns."""
+    await tx.execute(queries.WRITE_MESSAGES, (msgspec.json.encode(messages).decode(),))
+    answered: dict[tuple[int, int], int] = {}
+    for row in messages:
+        if row.contact_id is not None and row.at is not None:
+            key = (row.number_id, row.contact_id)
+            answered[key] = max(answered.get(key, 0), row.at)
+    chats = [{"number_id": n, "contact_id": c, "answered_at": at} for (n, c), at in answered.items()]
+    await tx.execute(queries.REFRESH_CHATS, (as_json(chats),))
+
+
+async def contact_for(tx: Tx, number_id: int, recipient: str) -> int | None:
+    """The contact behind a phone number or business-scoped user id, made if it is new; None when it is neither.
+
+    The caller holds the number's turn.
+    """
+    phone = digits(recipient)
+    if BSUID.fullmatch(recipient):
+        row = ContactRow(number_id, bsuid=recipient, bsuid_v=0)
+        key = user_key(recipient)
+    elif 5 <= len(phone) <= LONGEST_PHONE and not any(char.isalpha() or char == "@" for char in recipient):
+        row = ContactRow(number_id, phone=phone, phone_v=0)
+        key = phone_key(phone)
+    else:
+        return None
+    named = {"numbers": [number_id], "keys": [key]}
+    known = await tx.rows(queries.IDENTIFY, named)
+    if known:
+        return int(known[0][2])
+    row.id = await tx.value(queries.NEW_CONTACT_IDS, (1,))
+    await tx.execute(queries.ADD_IDENTITIES, {**named, "contacts": [row.id]})
+    await tx.execute(queries.WRITE_CONTACTS, (msgspec.json.encode([row]).decode(),))
+    return row.id

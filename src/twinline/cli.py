@@ -1,0 +1,461 @@
+"""The command ``twinline``: what an operator does.
+
+Exit codes: 0 done · 1 it couldn't be done, the message says why · 2 the command was misused.
+"""
+
+import asyncio
+import functools
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+
+from twinline import operate, wiring, worker
+from twinline.accounts import service as accounts
+from twinline.app import App
+from twinline.kit import log
+from twinline.meta.graph import GraphError
+from twinline.mirror import export as exporting
+from twinline.mirror import hook, ingest
+from twinline.mirror import service as mirror
+from twinline.numbers import doctor as doctors
+from twinline.numbers import queries as numbers
+from twinline.numbers import service as numbering
+from twinline.numbers.models import Number
+from twinline.operate import OperatorError
+from twinline.sending import service as sending
+from twinline.sending.models import Draft, Lane, Refused
+from twinline.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode=None)
+number_cli = typer.Typer(no_args_is_help=True, help="The WhatsApp numbers of this platform.")
+user_cli = typer.Typer(no_args_is_help=True, help="Who may log in.")
+cli.add_typer(number_cli, name="number")
+cli.add_typer(user_cli, name="user")
+
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data. Default: TWINLINE_DATA, or the user's.")]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")]
+
+WAIT_FOR_WORKER = 30.0  # seconds
+
+
+def main() -> NoReturn:
+    """Runs the command; what a person can mend is said in a sentence, not in a stack trace."""
+    try:
+        cli(standalone_mode=True)
+    except (OperatorError, numbering.NumberError, accounts.AccountError, GraphError, sending.NoSuchContact) as error:
+        typer.echo(f"twinline: {error}", err=True)
+    except Refused as error:
+        typer.echo(f"twinline: {error.refusal.text} {error.refusal.what_to_do}", err=True)
+    sys.exit(1)
+
+
+def _settings(data: Path | None, **values: Any) -> Settings:
+    if data is not None:
+        values["data"] = data.absolute()
+    return Settings(**values)
+
+
+def _run(work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    log.configure(json=not sys.stderr.isatty())
+    return asyncio.run(work(*args, **kwargs))
+
+
+# --- running ------------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+def up(
+    data: Data = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8420,
+    simulator: Annotated[bool, typer.Option(help="Also start the simulator of Meta and of the phone.")] = False,
+    simulator_port: Annotated[int, typer.Option(help="Port of the simulator; 0 picks a free one.")] = 4010,
+    simulator_option: Annotated[list[str] | None, typer.Option(help="Handed to the simulator as it is.")] = None,
+) -> None:
+    """Start everything in one process: database, web and worker."""
+    settings = _settings(data)
+    with operate.only_one(settings.data):
+        listener = operate.listen(host, port)
+        own = {"host": host, "port": listener.getsockname()[1]}
+        if not simulator:
+            settings = settings.model_copy(update=own)
+            _run(_up, settings, listener)
+            return
+        with _simulator(settings, own["port"], simulator_port, simulator_option or []) as theirs:
+            _run(_up, settings.model_copy(update={**own, **theirs}), listener)
+
+
+async def _up(settings: Settings, listener: Any) -> None:
+    async with operate.opened(settings) as app:
+        login = await operate.first_login(app)
+        typer.echo(f"twinline   {settings.address}")
+        password = login.password or "as you set it"
+        typer.echo(f"log in as  {login.email}   password  {password}")
+        if settings.graph_url.startswith("http://"):
+            typer.echo(f"phone      {settings.graph_url}/phone      customers  {settings.graph_url}/customers")
+        typer.echo("ready; stop with Ctrl-C", nl=True)
+        sys.stdout.flush()
+        await operate.until_stopped(
+            functools.partial(operate.web, app, listener),
+            functools.partial(operate.work, app),
+        )
+
+
+class _simulator:
+    """The simulator as a process beside us: the settings that point at it instead of at Meta."""
+
+    def __init__(self, settings: Settings, port: int, simulator_port: int, options: Iterable[str]) -> None:
+        folder = settings.data / "simulator"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._clock = settings.data / "clock"
+        self._command = [
+            str(Path(sys.executable).parent / "whatsapp-simulator"),
+            f"--port={simulator_port}",
+            f"--data={folder}",
+            f"--clock-file={self._clock}",
+            f"--callback=http://127.0.0.1:{port}/hook/meta",
+            *options,
+        ]
+
+    def __enter__(self) -> dict[str, Any]:
+        # A group of its own: Ctrl-C reaches us first, and we stop it.
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if "listening on" not in line:
+            self._process.wait()
+            raise OperatorError("The simulator didn't start; its message stands above. Choose --simulator-port.")
+        address = line.rsplit(" ", 1)[-1].strip()
+        return {
+            "graph_url": address,
+            "app_id": "100000000000001",
+            "app_secret": _secret("simulator-app-secret"),
+            "verify_token": _secret("simulator-verify-token"),
+            "signup_config_id": "200000000000001",
+            "signup_sdk_url": f"{address}/sdk.js",
+            "signup_origins": (address,),
+            "clock_file": self._clock,
+        }
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+
+def _secret(text: str) -> Any:
+    return Settings(app_secret=text).app_secret  # type: ignore[arg-type]
+
+
+@cli.command()
+def web(data: Data = None, host: Host = "127.0.0.1", port: Port = 8420) -> None:
+    """Serve hook and pages only; start workers beside it."""
+    listener = operate.listen(host, port)
+    settings = _settings(data, host=host, port=listener.getsockname()[1])
+    _run(_web, settings, listener)
+
+
+async def _web(settings: Settings, listener: Any) -> None:
+    async with operate.opened(settings) as app:
+        typer.echo(f"twinline web listening on http://{settings.host}:{settings.port}")
+        sys.stdout.flush()
+        await operate.until_stopped(functools.partial(operate.web, app, listener))
+
+
+@cli.command("worker")
+def worker_(data: Data = None) -> None:
+    """Run background jobs only: history, media, sending, upkeep."""
+    _run(_worker, _settings(data))
+
+
+async def _worker(settings: Settings) -> None:
+    async with operate.opened(settings) as app:
+        typer.echo("twinline worker ready")
+        sys.stdout.flush()
+        await operate.until_stopped(functools.partial(operate.work, app))
+
+
+@cli.command()
+def migrate(data: Data = None) -> None:
+    """Bring the database to this release's schema."""
+    url = operate.database(_settings(data))
+    operate.schema(url)
+    typer.echo("The database is up to date.")
+
+
+@cli.command()
+def doctor(data: Data = None) -> None:
+    """Check the configuration; each line says what is wrong and how to mend it."""
+    findings = _run(_doctor, _settings(data))
+    for finding in findings:
+        typer.echo(f"{finding.level.upper():5} {finding.title}: {finding.text}")
+        if finding.mend:
+            typer.echo(f"      {finding.mend}")
+    if any(finding.level == "fail" for finding in findings):
+        raise typer.Exit(1)
+
+
+async def _doctor(settings: Settings) -> Any:
+    async with operate.opened(settings) as app:
+        return await doctors.run(app)
+
+
+@cli.command()
+def demo(
+    json_: Annotated[bool, typer.Option("--json", help="Print the steps as one JSON document.")] = False,
+    keep: Annotated[Path | None, typer.Option(help="Keep the data in this folder.")] = None,
+) -> None:
+    """Tell the whole story without hands, and check every step of it."""
+    from twinline.demo import run
+
+    raise typer.Exit(run(as_json=json_, keep=keep))
+
+
+# --- numbers and users --------------------------------------------------------------------------------------------
+
+
+async def _organisation(app: App, organisation_id: int | None) -> int:
+    """The organisation meant: the one named, or the only one; on an empty platform the first is founded."""
+    await operate.first_login(app)
+    async with app.db.transaction() as tx:
+        found = [row[0] for row in await tx.rows("SELECT id FROM organisations ORDER BY id")]
+    if organisation_id in found or (organisation_id is None and len(found) == 1):
+        return organisation_id or found[0]
+    raise OperatorError(f"Say which organisation with --organisation; there are {', '.join(map(str, found))}.")
+
+
+Organisation = Annotated[int | None, typer.Option(help="Whose it is, if there are several organisations.")]
+
+
+@number_cli.command("add")
+def number_add(
+    waba_id: Annotated[str, typer.Option(help="WhatsApp Business Account id.")],
+    phone_number_id: Annotated[str, typer.Option(help="Phone number id.")],
+    display_phone: Annotated[str, typer.Option(help="The number itself, with country code.")],
+    token: Annotated[str | None, typer.Option(help="Token; better: TWINLINE_TOKEN.", envvar="TWINLINE_TOKEN")] = None,
+    offline: Annotated[bool, typer.Option(help="Don't ask Graph; take what was given.")] = False,
+    organisation: Organisation = None,
+    data: Data = None,
+) -> None:
+    """Add a number that is onboarded already."""
+    if token is None and not offline:
+        raise OperatorError("Graph can't be asked without --token. Give one, or take the number unverified: --offline.")
+    number_id = _run(
+        _number_add, _settings(data), waba_id, phone_number_id, display_phone, token, offline, organisation
+    )
+    typer.echo(f"Number {number_id} added.")
+
+
+async def _number_add(
+    settings: Settings,
+    waba_id: str,
+    phone_number_id: str,
+    display_phone: str,
+    token: str | None,
+    offline: bool,
+    organisation: int | None,
+) -> int:
+    async with operate.opened(settings) as app:
+        owner = await _organisation(app, organisation)
+        if not offline and token is not None:
+            return await numbering.add_with_token(app, owner, waba_id, token, phone_number_id=phone_number_id)
+        async with app.db.transaction() as tx:
+            number_id = await numbering.add_number(
+                app, tx, owner, waba_id, phone_number_id, display_phone, token, verified=False
+            )
+        await worker.run_waiting(app, "history")
+        return number_id
+
+
+@number_cli.command("list")
+def number_list(data: Data = None) -> None:
+    """List the numbers with their state."""
+    for number in _run(_numbers, _settings(data)):
+        typer.echo(f"{number.id}\t+{number.display_phone}\t{number.state}\t{number.verified_name or ''}")
+
+
+@number_cli.command("show")
+def number_show(number: Annotated[str, typer.Argument(help="Its id here, or Meta's.")], data: Data = None) -> None:
+    """Show what is known of a number, as JSON."""
+    found = _find(_run(_numbers, _settings(data)), number)
+    shown = {
+        name: getattr(found, name)
+        for name in found.__dataclass_fields__
+        if name not in ("token", "phone_pause", "organisation_id")
+    }
+    shown["has_token"] = found.token is not None
+    shown["phone_pause_seconds"] = found.phone_pause.total_seconds()
+    typer.echo(json.dumps(shown, default=lambda value: value.isoformat(), indent=2))
+
+
+async def _numbers(settings: Settings) -> list[Number]:
+    async with operate.opened(settings) as app, app.db.transaction() as tx:
+        return await numbers.every_number(tx)
+
+
+def _find(found: Iterable[Number], wanted: str) -> Number:
+    for number in found:
+        if wanted in (str(number.id), number.phone_number_id, number.display_phone):
+            return number
+    raise OperatorError(f"There is no number {wanted} here. `twinline number list` shows those there are.")
+
+
+@user_cli.command("add")
+def user_add(
+    email: str,
+    name: Annotated[str, typer.Option()] = "",
+    role: Annotated[str, typer.Option(help="owner, admin, agent or viewer")] = "agent",
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, envvar="TWINLINE_PASSWORD")] = "",
+    organisation: Organisation = None,
+    data: Data = None,
+) -> None:
+    """Add somebody who may log in."""
+    _run(_user_add, _settings(data), email, name, role, password, organisation)
+    typer.echo(f"{email} may log in.")
+
+
+async def _user_add(
+    settings: Settings, email: str, name: str, role: str, password: str, organisation: int | None
+) -> None:
+    async with operate.opened(settings) as app:
+        owner = await _organisation(app, organisation)
+        async with app.db.transaction() as tx:
+            await accounts.create_user(tx, owner, email, name, role, password, app.clock.now())
+
+
+# --- messages -----------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+def send(
+    to: Annotated[str, typer.Argument(help="Phone number with country code, or a business-scoped user id.")],
+    text: Annotated[str, typer.Argument(help="What to say; with --media the caption.")] = "",
+    number: Annotated[str, typer.Option(help="The number that speaks: its id here, or Meta's.")] = "",
+    media: Annotated[Path | None, typer.Option(help="A file to send.", exists=True, dir_okay=False)] = None,
+    purpose: Annotated[str, typer.Option(help="person, automation, utility or marketing")] = "person",
+    key: Annotated[str | None, typer.Option(help="Idempotency key: the same key never sends twice.")] = None,
+    data: Data = None,
+) -> None:
+    """Send a message, inside all rules, and wait for Meta's answer."""
+    if purpose.upper() not in Lane.__members__:
+        raise OperatorError(f"--purpose is one of: {', '.join(lane.name.lower() for lane in Lane)}.")
+    state, told = _run(_send, _settings(data), number, to, text, media, Lane[purpose.upper()], key)
+    typer.echo(f"{state}{': ' + told if told else ''}")
+    if state in ("failed", "cancelled", "in_doubt", "unknown"):
+        raise typer.Exit(1)
+
+
+async def _send(
+    settings: Settings, number: str, to: str, text: str, media: Path | None, lane: Lane, key: str | None
+) -> tuple[str, str | None]:
+    async with operate.opened(settings) as app:
+        async with app.db.transaction() as tx:
+            all_numbers = await numbers.every_number(tx)
+        if not number and len(all_numbers) == 1:
+            number = str(all_numbers[0].id)
+        sender = _find(all_numbers, number)
+        draft = (
+            Draft("text", text) if media is None else await sending.attach(app, media.read_bytes(), media.name, text)
+        )
+        async with app.db.transaction() as tx:
+            outbox = await sending.submit_to(app, tx, sender.id, to, draft, lane=lane, idempotency_key=key)
+        # A running worker takes it; where none runs, this process drains the lane once, under the same lock.
+        await worker.run_waiting(app, "lane")
+        for _ in range(int(WAIT_FOR_WORKER / 0.2)):
+            async with app.db.transaction() as tx:
+                [(state, told)] = await tx.rows(
+                    "SELECT state, error_text FROM outbox WHERE number_id = %s AND id = %s", (sender.id, outbox)
+                )
+            if state not in ("queued", "sending"):
+                return state, told
+            await asyncio.sleep(0.2)
+        return state, "the worker has not sent it yet"
+
+
+@cli.command()
+def replay(
+    paths: Annotated[list[Path], typer.Argument(help="Files of one body each, .jsonl files, or folders of them.")],
+    shuffle: Annotated[int | None, typer.Option(help="Seed: feed the bodies in a random order.")] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="Feed every body so many times.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Bodies in one transaction.")] = 50,
+    unreadable: Annotated[
+        bool, typer.Option(help="Afterwards read again what could not be understood before.")
+    ] = False,
+    data: Data = None,
+) -> None:
+    """Feed recorded webhook bodies through the same ingest; no server needs to run."""
+    bodies = [body for path in paths for body in _bodies(path)] * repeat
+    if shuffle is not None:
+        random.Random(shuffle).shuffle(bodies)
+    for state, count in _run(_replay, _settings(data), bodies, batch, unreadable):
+        typer.echo(f"{state}\t{count}")
+
+
+def _bodies(path: Path) -> Iterator[bytes]:
+    if path.is_dir():
+        for below in sorted(path.rglob("*.json*")):
+            yield from _bodies(below)
+    elif not path.exists():
+        raise OperatorError(f"There is no file or folder {path}.")
+    elif path.suffix == ".jsonl":
+        yield from (line for line in path.read_bytes().splitlines() if line.strip())
+    else:
+        yield path.read_bytes()
+
+
+async def _replay(settings: Settings, bodies: list[bytes], size: int, unreadable: bool) -> list[tuple[str, int]]:
+    async with operate.opened(settings) as app:
+        followers = wiring.followers(app)
+        seen: dict[bytes, str] = {}
+        for start in range(0, len(bodies), size):
+            # Nobody waits for an answer here, so heavy bodies are folded at once too.
+            arrivals = [ingest.read(body, heavy_from=sys.maxsize) for body in bodies[start : start + size]]
+            await hook.commit(app, arrivals, followers)
+            for arrival in arrivals:
+                seen.setdefault(arrival.digest, arrival.state)
+        if unreadable:
+            async with app.db.transaction() as tx:
+                await mirror.retry_unreadable(tx)
+            await worker.run_waiting(app, "history")
+        counts: dict[str, int] = {}
+        for state in seen.values():
+            counts[state] = counts.get(state, 0) + 1
+        return [("bodies", len(bodies)), *sorted(counts.items())]
+
+
+@cli.command("export")
+def export_(
+    number: Annotated[str, typer.Option(help="Its id here, or Meta's.")],
+    format_: Annotated[str, typer.Option("--format", help="jsonl")] = "jsonl",
+    output: Annotated[Path | None, typer.Option(help="A file; default: standard output.")] = None,
+    data: Data = None,
+) -> None:
+    """Print everything known of a number, in a canonical order."""
+    if format_ != "jsonl":
+        raise OperatorError("The only format is jsonl.")
+    _run(_export, _settings(data), number, output)
+
+
+async def _export(settings: Settings, number: str, output: Path | None) -> None:
+    async with operate.opened(settings) as app, app.db.transaction() as tx:
+        found = _find(await numbers.every_number(tx), number)
+        with output.open("wb") if output else os.fdopen(os.dup(sys.stdout.fileno()), "wb") as file:
+            async for line in exporting.lines(tx, found.id):
+                file.write(line)
+
+
+if __name__ == "__main__":
+    main()

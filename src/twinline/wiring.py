@@ -1,0 +1,41 @@
+"""The one module that knows every feature: who follows the ingest, and which tasks the queue runs."""
+
+from collections.abc import Sequence
+
+import procrastinate
+
+from twinline.app import App
+from twinline.db import jobs
+from twinline.mirror import jobs as mirror_jobs
+from twinline.mirror.models import Follower
+from twinline.numbers import jobs as numbers_jobs
+from twinline.numbers import lifecycle
+from twinline.sending import jobs as sending_jobs
+from twinline.sending import service as sending
+
+BLUEPRINTS = (mirror_jobs.blueprint, sending_jobs.blueprint, numbers_jobs.blueprint)
+
+
+def followers(app: App) -> Sequence[Follower]:
+    """Whom the ingest calls inside its transaction after each batch, in this order."""
+    return [sending.follow, lifecycle.follow]
+
+
+def engine(app: App) -> procrastinate.App:
+    """The queue with the tasks of every feature; open it with ``open_async`` before use.
+
+    Run its worker with ``additional_context=context(app)``: that is where tasks find the App.
+    """
+    queue = jobs.engine(app.db.url)
+    for blueprint in BLUEPRINTS:
+        # Not add_tasks_from: it renames the tasks of the blueprint it is given, so it works only once a process.
+        for task in blueprint.tasks.values():
+            task.blueprint = queue
+        queue.tasks.update(blueprint.tasks)
+        queue.periodic_registry.periodic_tasks.update(blueprint.periodic_registry.periodic_tasks)
+    return queue
+
+
+def context(app: App) -> dict[str, object]:
+    """What tasks that ask for their context find in ``additional_context``."""
+    return {"app": app, "followers": followers(app)}
