@@ -21,9 +21,10 @@ from .ids import Ids
 from .state import App, Json, State
 from .world import Refused, World
 
+# Known to everybody, as the simulator guards nothing.
 APP_ID = "100000000000001"
-APP_SECRET = "simulator-app-secret"
-VERIFY_TOKEN = "simulator-verify-token"
+APP_SECRET = "simulator-app-secret"  # noqa: S105
+VERIFY_TOKEN = "simulator-verify-token"  # noqa: S105
 CONFIG_ID = "200000000000001"
 
 
@@ -42,17 +43,10 @@ class Settings:
     contacts: int = 40
     messages: int = 2000
 
-
-def first_state(settings: Settings) -> State:
-    app = App(
-        settings.app_id,
-        settings.app_secret,
-        settings.verify_token,
-        settings.config_id,
-        business_id=Ids(settings.seed).number(),
-        callback_url=settings.callback,
-    )
-    return State(app, settings.seed)
+    def first_state(self) -> State:
+        business = Ids(self.seed).number()
+        app = App(self.app_id, self.app_secret, self.verify_token, self.config_id, business, callback_url=self.callback)
+        return State(app, self.seed)
 
 
 def furnish(world: World, contacts: int, messages: int) -> None:
@@ -64,8 +58,68 @@ def furnish(world: World, contacts: int, messages: int) -> None:
     world.make_phone(contacts=max(contacts, len(first)), messages=messages, customers=first)
 
 
+class Simulator:
+    """One world after another (a reset makes a new one) and the life around it."""
+
+    def __init__(self, settings: Settings, clock: Clock, client: httpx.AsyncClient | None, base_url: str) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.base_url = base_url
+        self._client = client
+        restored = store.load(settings.data) if settings.data else None
+        self.world = self._build(restored or settings.first_state())
+        if restored is None:
+            furnish(self.world, settings.contacts, settings.messages)
+        elif settings.callback:
+            restored.app.callback_url = settings.callback
+        self.graph = Graph(self.world)
+
+    def _build(self, state: State) -> World:
+        folder = self.settings.data
+        courier = Courier(state, self.clock.now, self._client)
+        return World(state, self.clock, courier, folder / "media" if folder else None, self.base_url)
+
+    async def start(self) -> None:
+        await self.world.courier.start()
+        sending.resume(self.world)
+        sync.resume(self.world)
+
+    async def stop(self) -> None:
+        await self.world.stop()
+
+    async def reset(self, body: Json) -> None:
+        """A new world; the app keeps its webhook address, and listeners stay."""
+        old = self.world
+        await old.stop()
+        state = self.settings.first_state()
+        state.app.callback_url = old.state.app.callback_url
+        self.world = self.graph.world = self._build(state)
+        self.world.hub = old.hub
+        contacts, messages = body.get("contacts", self.settings.contacts), body.get("messages", self.settings.messages)
+        furnish(self.world, int(contacts), int(messages))
+        self.graph.log.clear()
+        await self.start()
+        self.world.changed("reset")
+
+    @asynccontextmanager
+    async def life(self, _: Starlette) -> AsyncIterator[None]:
+        folder = self.settings.data
+        await self.start()
+        saving = asyncio.create_task(store.keep_saving(folder, lambda: self.world)) if folder else None
+        try:
+            yield
+        finally:
+            if saving is not None:
+                saving.cancel()
+                with suppress(asyncio.CancelledError):
+                    await saving
+            await self.stop()
+            if folder is not None:
+                store.save(folder, self.world.state)
+
+
 def _pages() -> Sequence[BaseRoute]:
-    """The HTML pages, when they are installed beside this module."""
+    """The HTML pages, when they are there beside this module."""
     try:
         module = importlib.import_module(f"{__package__}.pages")
     except ModuleNotFoundError as error:
@@ -85,66 +139,7 @@ def create(
 ) -> Starlette:
     """The application. ``client`` delivers webhooks (a test passes one that stays in the process)."""
     settings = settings or Settings()
-    clock = clock or Clock(settings.clock_file)
-    folder = settings.data
-
-    def build(state: State) -> World:
-        courier = Courier(state, clock.now, client)
-        return World(state, clock, courier, folder / "media" if folder else None)
-
-    restored = store.load(folder) if folder else None
-    world = build(restored or first_state(settings))
-    if restored is None:
-        furnish(world, settings.contacts, settings.messages)
-    elif settings.callback:
-        world.state.app.callback_url = settings.callback
-
-    async def start(fresh: World) -> None:
-        fresh.base_url = app.state.base_url
-        app.state.world = fresh
-        app.state.graph.world = fresh
-        await fresh.courier.start()
-        fresh.state.pending = []
-        sending.resume(fresh)
-        sync.resume(fresh)
-
-    async def stop() -> None:
-        old: World = app.state.world
-        old.timers.clear()
-        for task in list(old.tasks):
-            task.cancel()
-        await asyncio.gather(*old.tasks, return_exceptions=True)
-        await old.courier.stop()
-
-    async def reset(body: Json) -> None:
-        await stop()
-        old: World = app.state.world
-        state = first_state(settings)
-        state.app.callback_url = old.state.app.callback_url
-        fresh = build(state)
-        fresh.hub = old.hub
-        contacts, messages = body.get("contacts", settings.contacts), body.get("messages", settings.messages)
-        furnish(fresh, int(contacts), int(messages))
-        app.state.graph.log.clear()
-        await start(fresh)
-        fresh.changed("reset")
-
-    @asynccontextmanager
-    async def life(_: Starlette) -> AsyncIterator[None]:
-        await start(world)
-        saving = asyncio.create_task(store.keep_saving(folder, lambda: app.state.world)) if folder else None
-        try:
-            yield
-        finally:
-            if saving is not None:
-                saving.cancel()
-                with suppress(asyncio.CancelledError):
-                    await saving
-            await stop()
-            if folder is not None:
-                store.save(folder, app.state.world.state)
-
-    graph = Graph(world)
+    simulator = Simulator(settings, clock or Clock(settings.clock_file), client, base_url)
     app = Starlette(
         routes=[
             *_pages(),
@@ -152,10 +147,10 @@ def create(
             Route("/sdk.js", popup.sdk),
             Route("/signup", popup.popup),
             Route("/media-download/", download),
-            Route("/{path:path}", graph.__call__, methods=["GET", "POST", "DELETE"]),
+            Route("/{path:path}", simulator.graph.__call__, methods=["GET", "POST", "DELETE"]),
         ],
-        lifespan=life,
+        lifespan=simulator.life,
         exception_handlers={Refused: control.refused},
     )
-    app.state.world, app.state.graph, app.state.reset, app.state.base_url = world, graph, reset, base_url
+    app.state.simulator = simulator
     return app

@@ -515,7 +515,7 @@ VIEWS: dict[str, View] = {
 
 
 def _world(request: Request) -> World:
-    world: World = request.app.state.world
+    world: World = request.app.state.simulator.world
     return world
 
 
@@ -528,14 +528,14 @@ async def flush(request: Request) -> Response:
     """Wait until every webhook is acknowledged and nothing more is due."""
     world, body = _world(request), await _body(request)
     deadline = time.monotonic() + float(body.get("timeout", 30.0))
-    while pending(world) and time.monotonic() < deadline:
-        await asyncio.sleep(0.005)
+    while pending(world) and time.monotonic() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)  # what is pending has many sources; none of them can be one event
     return _json({"drained": not pending(world), "pending": pending(world), **world.courier.summary()})
 
 
 async def log(request: Request) -> Response:
     """Graph requests seen, oldest first: ``since``, ``limit``, ``path`` (a part of it), ``method``."""
-    graph: Graph = request.app.state.graph
+    graph: Graph = request.app.state.simulator.graph
     query = dict(request.query_params)
     since, limit = _int(query, "since", 0), _int(query, "limit", 1000)
     found = [
@@ -589,7 +589,7 @@ async def events(request: Request) -> Response:
 
 async def reset(request: Request) -> Response:
     """Everything as at the first start. ``contacts`` and ``messages`` size the first phone."""
-    fresh: Callable[[Json], Awaitable[None]] = request.app.state.reset
+    fresh: Callable[[Json], Awaitable[None]] = request.app.state.simulator.reset
     await fresh(await _body(request))
     return _json(_state(_world(request), {}, {}))
 

@@ -57,6 +57,7 @@ class Courier:
         self._own_client = client is None
         self._random = Random(f"{state.seed}:delivery:{state.generation}")
         self._line: deque[Hook] = deque(state.pending)
+        state.pending = []
         self._later: set[asyncio.TimerHandle] = set()
         self._resting: dict[int, Hook] = {}
         self._flying: dict[int, list[Hook]] = {}

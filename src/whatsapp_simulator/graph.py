@@ -49,6 +49,15 @@ class Seen:
     fault: str | None = None
 
 
+@dataclass(frozen=True)
+class File:
+    """An uploaded file."""
+
+    data: bytes
+    mime: str
+    name: str | None
+
+
 @dataclass
 class Call:
     """A request on its way through the table. ``args``: query and body together, the body first."""
@@ -60,7 +69,7 @@ class Call:
     token: Token | None
     is_app: bool
     request: Request
-    upload: UploadFile | None = None
+    upload: File | None = None
     log: Seen | None = field(default=None, repr=False)
 
     @property
@@ -148,17 +157,19 @@ def _spoiled(body: bytes, effect: str, seconds: float) -> Response:
     return StreamingResponse(late(), 200, {"content-length": str(len(body))}, "application/json")
 
 
-async def _arguments(request: Request) -> tuple[Json, UploadFile | None]:
+async def _arguments(request: Request) -> tuple[Json, File | None]:
     """Query and body (JSON, form or multipart) as one mapping."""
     args: Json = dict(request.query_params)
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if request.method == "GET":
         return args, None
     if kind == "multipart/form-data":
-        form = await request.form()
-        found = form.get("file")
-        args |= {k: v for k, v in form.items() if isinstance(v, str)}
-        return args, found if isinstance(found, UploadFile) else None
+        async with request.form() as form:
+            found = form.get("file")
+            args |= {k: v for k, v in form.items() if isinstance(v, str)}
+            if isinstance(found, UploadFile):
+                return args, File(await found.read(), found.content_type or "", found.filename)
+        return args, None
     raw = await request.body()
     if kind == "application/x-www-form-urlencoded":
         return args | dict(parse_qsl(raw.decode(errors="replace"))), None
@@ -479,7 +490,7 @@ async def upload(call: Call) -> Json:
         raise GraphError(100, "(#100) The parameter messaging_product is required.")
     if call.upload is None:
         raise GraphError(100, "(#100) The parameter file is required.")
-    mime = str(call.args.get("type") or call.upload.content_type or "")
+    mime = str(call.args.get("type") or call.upload.mime)
     plain = mime.partition(";")[0].strip()
     if plain not in LIMITS:
         raise GraphError(
@@ -487,11 +498,11 @@ async def upload(call: Call) -> Json:
             f"Param file must be a file with one of the following types: {', '.join(sorted(LIMITS))}."
             f" Received file of type '{plain}'.",
         )
-    data = await call.upload.read()
+    data = call.upload.data
     if len(data) > LIMITS[plain]:
         raise GraphError(131053, f"The file is larger than {LIMITS[plain]} bytes.")
     world = call.world
-    media = world.shelf.add(world.ids.number(), data, mime, world.now(), UPLOAD_LIVES, call.upload.filename)
+    media = world.shelf.add(world.ids.number(), data, mime, world.now(), UPLOAD_LIVES, call.upload.name)
     world.dirty = True
     return {"id": media.id}
 
@@ -518,7 +529,7 @@ async def delete_media(call: Call) -> Json:
 
 async def download(request: Request) -> Response:
     """The address from ``GET /<MEDIA_ID>``: needs the token too, and lives five minutes."""
-    world = cast(World, request.app.state.world)
+    world = cast(World, request.app.state.simulator.world)
     try:
         _bearer(world, request, {})
     except GraphError as error:

@@ -39,7 +39,7 @@ def write(
         status="delivered",
         context=context,
     )
-    if shown_as == "interactive" or shown_as == "button":
+    if shown_as in ("interactive", "button"):
         message.context = _answered(world, phone, customer, given)
     world.keep(message)
     phone.unread[customer.id] = phone.unread.get(customer.id, 0) + 1
@@ -326,14 +326,14 @@ def present(
     """Phone on or off; a chat opened on the screen (its messages are read as they come) or left."""
     if closed is not None:
         customer.open_with.discard(closed)
-    if open_with is not None:
-        phone = world.phone(open_with)
-        customer.open_with.add(phone.id)
-        read(world, customer, phone)
     if online is not None:
         customer.online = online
         if online:
             deliver_waiting(world, customer)
+    if open_with is not None:
+        phone = world.phone(open_with)
+        customer.open_with.add(phone.id)
+        read(world, customer, phone)
     world.changed("customer", customer=customer.id)
 
 

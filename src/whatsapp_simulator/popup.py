@@ -57,7 +57,11 @@ output{font:600 2rem/1.4 ui-monospace,monospace;letter-spacing:.1em}</style></he
 const query = new URLSearchParams(location.search);
 const $ = (id) => document.getElementById(id);
 const post = (path, body) => fetch(path, {method: 'POST', headers: {'content-type': 'application/json'},
-  body: JSON.stringify(body)}).then(async (r) => { const d = await r.json(); if (!r.ok) throw new Error(d.error); return d; });
+  body: JSON.stringify(body)}).then(async (r) => {
+    const d = await r.json();
+    if (!r.ok) throw new Error(d.error);
+    return d;
+  });
 let session = null;
 const say = (error) => { $('problem').textContent = error.message; };
 const leave = (s) => {

@@ -129,7 +129,7 @@ def _at(body: Json, path: str) -> Any:
 def _check(body: Json, rules: tuple[Rule, ...]) -> None:
     for rule in rules:
         found = _at(body, rule.path)
-        if found is None or found == "" or found == []:
+        if found is None or found in ("", []):
             if rule.required:
                 raise GraphError(131008, f"The parameter {rule.path} is required.")
             continue

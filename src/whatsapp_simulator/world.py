@@ -61,7 +61,7 @@ class Timers:
 class World:
     """Everything at hand. ``base_url`` is how the simulator is reached, for links inside payloads."""
 
-    def __init__(self, state: State, clock: Clock, courier: Courier, folder: Path | None = None) -> None:
+    def __init__(self, state: State, clock: Clock, courier: Courier, folder: Path | None, base_url: str) -> None:
         self.state = state
         self.clock = clock
         self.courier = courier
@@ -70,7 +70,7 @@ class World:
         self.hub = Hub()
         self.timers = Timers()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.base_url = "http://127.0.0.1:4010"
+        self.base_url = base_url
         self.dirty = True
         self._fault_dice = Random(f"{state.seed}:faults:{state.generation}")
         self._seconds: dict[str, SlidingSecond] = {}
@@ -104,6 +104,15 @@ class World:
         entry = self.state.app.business_id if partner else waba.id
         change = wire.change("account_update", {"event": event, **parts})
         self.courier.send(Hook("account_update", waba.id, entry, change, time=int(self.now())))
+
+    async def stop(self) -> None:
+        """Drop what is due and what runs; webhooks not acknowledged stay in the state."""
+        self.timers.clear()
+        tasks = list(self.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.courier.stop()
 
     # -- who is who ----------------------------------------------------------------------------------------
 
