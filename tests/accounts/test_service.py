@@ -28,15 +28,11 @@ async def _ada(tx: Tx, clock: ManualClock) -> int:
     return await service.create_user(tx, None, " Ada@Example.com ", "Ada", "owner", PASSWORD, clock.now())
 
 
-async def test_the_first_user_founds_an_organisation_and_colleagues_join_it(
-    tx: Tx, clock: ManualClock
-) -> None:
+async def test_the_first_user_founds_an_organisation_and_colleagues_join_it(tx: Tx, clock: ManualClock) -> None:
     ada = await queries.user(tx, await _ada(tx, clock))
     assert ada is not None
     assert ada.email == "ada@example.com"
-    await service.create_user(
-        tx, ada.organisation_id, "bob@example.com", "Bob", "agent", PASSWORD, clock.now()
-    )
+    await service.create_user(tx, ada.organisation_id, "bob@example.com", "Bob", "agent", PASSWORD, clock.now())
     assert [user.name for user in await queries.users(tx, ada.organisation_id)] == ["Ada", "Bob"]
 
 
@@ -57,9 +53,7 @@ async def test_a_user_that_cannot_be_is_refused_in_plain_words(
         await service.create_user(tx, None, email, "", role, password, clock.now())
 
 
-async def test_only_the_right_password_opens_whatever_the_case_of_the_address(
-    tx: Tx, clock: ManualClock
-) -> None:
+async def test_only_the_right_password_opens_whatever_the_case_of_the_address(tx: Tx, clock: ManualClock) -> None:
     ada = await _ada(tx, clock)
     user = await service.authenticate(tx, "ADA@example.com", PASSWORD)
     assert user is not None
@@ -83,9 +77,7 @@ async def test_a_session_lasts_thirty_days_and_its_cookie_is_nowhere_in_the_data
     assert await service.viewer_of(tx, session.token, clock.now()) is None
 
 
-async def test_a_new_password_ends_the_sessions_elsewhere_but_not_this_one(
-    tx: Tx, clock: ManualClock
-) -> None:
+async def test_a_new_password_ends_the_sessions_elsewhere_but_not_this_one(tx: Tx, clock: ManualClock) -> None:
     ada = await queries.user(tx, await _ada(tx, clock))
     assert ada is not None
     here = await service.open_session(tx, ada, clock.now(), {})

@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twinline.accounts import service
-from twinline.accounts.models import Viewer
+from twinline.accounts.models import Session, Viewer
 from twinline.app import App
 
 COOKIE = "twinline"
@@ -89,7 +89,7 @@ def came_from_us(headers: Headers, address: str) -> bool:
     return origin == address or urlsplit(origin).netloc == headers.get("host")
 
 
-def set_cookie(response: Response, session: service.Session, app: App) -> None:
+def set_cookie(response: Response, session: Session, app: App) -> None:
     response.set_cookie(
         COOKIE,
         session.token,

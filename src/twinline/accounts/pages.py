@@ -92,9 +92,7 @@ class _Pages:
             return await self._account_page(request, 429, problem=problem)
         try:
             async with self._app.db.transaction() as tx:
-                await service.change_password(
-                    tx, viewer, str(form.get("current", "")), str(form.get("new", "")), now
-                )
+                await service.change_password(tx, viewer, str(form.get("current", "")), str(form.get("new", "")), now)
         except service.AccountError as error:
             self._throttle.failed(viewer.email, now)
             return await self._account_page(request, 422, problem=str(error))
@@ -109,9 +107,7 @@ class _Pages:
         viewer = request.state.viewer
         async with self._app.db.transaction() as tx:
             users = await queries.users(tx, viewer.organisation_id)
-            entries = (
-                await queries.audit(tx, viewer.organisation_id, AUDIT_LINES) if viewer.may_administer else []
-            )
+            entries = await queries.audit(tx, viewer.organisation_id, AUDIT_LINES) if viewer.may_administer else []
         return render(
             request,
             "accounts/account.html",

@@ -55,9 +55,7 @@ async def authenticate(tx: Tx, email: str, password: str) -> User | None:
 async def open_session(tx: Tx, user: User, now: datetime, detail: Mapping[str, Any]) -> Session:
     await queries.delete_expired_sessions(tx, now)
     session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32), now + SESSION_LIFE)
-    await queries.insert_session(
-        tx, digest_of(session.token), user.id, session.csrf_token, now, session.expires_at
-    )
+    await queries.insert_session(tx, digest_of(session.token), user.id, session.csrf_token, now, session.expires_at)
     await record(tx, user.organisation_id, user.id, "login", detail, now)
     return session
 

@@ -29,7 +29,8 @@ class Throttle:
         known = self._failures.get(key)
         if known is None or known.count < FREE_TRIES:
             return timedelta()
-        lock = min(FIRST_WAIT * 2 ** min(known.count - FREE_TRIES, 10), LONGEST_WAIT)
+        doublings = min(known.count - FREE_TRIES, 10)
+        lock = min(FIRST_WAIT * (1 << doublings), LONGEST_WAIT)
         return max(known.last + lock - now, timedelta())
 
     def failed(self, key: str, now: datetime) -> None:

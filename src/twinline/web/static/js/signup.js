@@ -26,7 +26,6 @@ function start(box, { sdk, appId, version, options, origins, finish, csrf }) {
   const script = document.createElement("script");
   script.src = sdk;
   script.async = true;
-  script.crossOrigin = "anonymous";
   script.onerror = () =>
     say("Meta's script didn't load. An ad blocker or a company firewall often stops it: allow it for this page, then reload.", true);
   document.head.append(script);

@@ -1,0 +1,131 @@
+"""What the pages say about a number, in words."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import phonenumbers
+
+from twinline.numbers.models import Notice, Number, Onboarding
+from twinline.rules import lifecycle
+from twinline.rules.lifecycle import Connection
+from twinline.rules.sync import SyncState
+
+# Meta ends a connection after about 14 days of an unused phone (account_update: PRIMARY_INACTIVITY).
+QUIET_PHONE = timedelta(days=10)
+
+TONES = {
+    Connection.CONNECTING: ("info", "Connecting"),
+    Connection.CONNECTED: ("ok", "Connected"),
+    Connection.OFFBOARDED: ("warn", "Interrupted"),
+    Connection.DISCONNECTED: ("danger", "Disconnected"),
+}
+
+SYNC_TONES = {
+    SyncState.WAITING: ("", "Not requested"),
+    SyncState.REQUESTED: ("info", "Requested"),
+    SyncState.UNKNOWN: ("warn", "Unanswered"),
+    SyncState.RECEIVING: ("info", "Arriving"),
+    SyncState.COMPLETE: ("ok", "Complete"),
+    SyncState.DECLINED: ("", "Not shared"),
+    SyncState.TOO_LATE: ("warn", "Too late"),
+    SyncState.FAILED: ("danger", "Refused"),
+}
+
+_EVENTS = {
+    "connected": "Connected to this platform",
+    "observed_on_app": "Meta shows the number on the app",
+    "observed_off_app": "Meta doesn't show the number on the app",
+    "ACCOUNT_OFFBOARDED": "Interrupted: the phone or its app changed",
+    "ACCOUNT_RECONNECTED": "Reconnected by WhatsApp",
+    "PARTNER_ADDED": "Shared with this platform",
+    "PARTNER_APP_INSTALLED": "Permission given",
+    "PARTNER_APP_UNINSTALLED": "Permission removed",
+    "PARTNER_REMOVED": "Disconnected",
+    "ACCOUNT_DELETED": "The WhatsApp Business account was deleted",
+    "ACCOUNT_RESTRICTION": "Meta has restricted the account",
+    "ACCOUNT_VIOLATION": "Meta reports a breach of its policies",
+    "DISABLED_UPDATE": "Meta has changed whether the account is disabled",
+}
+
+STEPS = (
+    ("exchange", "Permission received from Meta"),
+    ("resolve", "Finding the number"),
+    ("subscribe", "Subscribing to its messages"),
+    ("sync", "Requesting contacts and history"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    tone: str
+    title: str
+    text: str
+
+
+def phone(digits: str) -> str:
+    """ "4915123456789" as people write it."""
+    try:
+        parsed = phonenumbers.parse(f"+{digits}")
+    except phonenumbers.NumberParseException:
+        return f"+{digits}"
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+def state(number: Number) -> tuple[str, str]:
+    """A badge: tone and word."""
+    return TONES[Connection(number.state)]
+
+
+def banners(number: Number, now: datetime) -> list[Banner]:
+    """What the owner should know about the connection: what happened, and what to do."""
+    found = []
+    if number.state in (Connection.OFFBOARDED, Connection.DISCONNECTED):
+        because = lifecycle.explain(number.state_reason)
+        tone, _ = state(number)
+        found.append(Banner(tone, because.says, because.do))
+    if number.state == Connection.CONNECTED and number.phone_seen_at:
+        quiet = now - number.phone_seen_at
+        if quiet > QUIET_PHONE:
+            found.append(
+                Banner(
+                    "phone",
+                    f"The phone hasn't been seen for {quiet.days} days",
+                    "WhatsApp ends the connection after about 14 days without use. Open the WhatsApp Business "
+                    "app on the phone.",
+                )
+            )
+    if number.token is None:
+        found.append(
+            Banner(
+                "warn",
+                "No token",
+                "Messages that arrive are kept, but nothing can be sent. Paste a token, or connect the number.",
+            )
+        )
+    elif number.token_expires_at and number.token_expires_at - now < timedelta(days=7):
+        over = number.token_expires_at <= now
+        found.append(
+            Banner(
+                "danger" if over else "warn",
+                "The token has expired" if over else "The token expires within a week",
+                "Paste a new one, or connect the number again. Chats and contacts stay.",
+            )
+        )
+    return found
+
+
+def event(notice: Notice) -> str:
+    """A notice in a line."""
+    name = str(notice.value.get("event") or notice.field)
+    return _EVENTS.get(name, name.replace("_", " ").capitalize())
+
+
+def steps(onboarding: Onboarding) -> list[tuple[str, str]]:
+    """The steps of connecting with how each stands: ok, wait, fail or todo."""
+    order = [step for step, _ in STEPS]
+    reached = len(order) if onboarding.step == "done" else order.index(onboarding.step)
+    here = "fail" if onboarding.problem else "wait"
+    return [
+        ("ok" if place < reached else here if place == reached else "todo", title)
+        for place, (_, title) in enumerate(STEPS)
+    ]

@@ -1,0 +1,150 @@
+"""The web process: hook, pages, health, put together.
+
+The hook stands outside of everything else. It carries Meta's traffic, has its own authentication (the signature),
+and owes nobody a cookie. Pages stand behind the gate: headers, error pages, session, then the route.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import prometheus_client
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from twinline.accounts import pages as accounts_pages
+from twinline.accounts.gate import Gate, SecurityHeaders
+from twinline.app import App
+from twinline.db import migrate
+from twinline.inbox import pages as inbox_pages
+from twinline.inbox.live import Live
+from twinline.kit import log
+from twinline.kit.html import WEB, render
+from twinline.mirror.hook import Hook
+from twinline.numbers import pages as numbers_pages
+from twinline.wiring import followers
+
+logger = log.get("web")
+
+# What needs no login: the login page itself, and the pages of an invitation, which carry their own proof.
+OPEN_PATHS = ("/login", "/join/")
+
+ERRORS = {
+    403: ("Not allowed", "You may not do this, or the page was too old to do it."),
+    404: ("Not found", "There is nothing at this address. It may have been moved or removed."),
+    405: ("Not found", "This address doesn't take that kind of request."),
+    413: ("Too large", "What you sent is larger than this page takes."),
+}
+
+
+def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
+    """The ASGI application. ``extra`` are further routes behind the login."""
+    live = Live(app)
+    hook = Hook(app, followers(app))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
+        await live.start()
+        await hook.start()
+        try:
+            yield {"live": live}
+        finally:
+            await hook.stop()
+            await live.stop()
+
+    pages = Router(
+        [
+            Route("/", _start),
+            *accounts_pages.routes(app),
+            *numbers_pages.routes(app),
+            *inbox_pages.routes(app),
+            *extra,
+        ]
+    )
+    guarded = SecurityHeaders(ExceptionMiddleware(Gate(pages, app, OPEN_PATHS), handlers={HTTPException: _refused}))
+    starlette = Starlette(
+        routes=[
+            Route("/hook/meta", hook),
+            Mount("/static", Static(directory=WEB / "static")),
+            Route("/health", _health),
+            Route("/ready", _ready(app)),
+            Route("/metrics", _metrics),
+            Mount("/", guarded),
+        ],
+        exception_handlers={Exception: _broken},
+        lifespan=lifespan,
+    )
+    starlette.state.app = app
+    starlette.state.live = live
+    return starlette
+
+
+class Static(StaticFiles):
+    """A file named with its version (``?v=``) never changes; any other is asked for again each time."""
+
+    def file_response(self, full_path: Any, stat_result: Any, scope: Scope, status_code: int = 200) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        for_ever = b"v=" in scope.get("query_string", b"")
+        response.headers["cache-control"] = "public, max-age=31536000, immutable" if for_ever else "no-cache"
+        response.headers["x-content-type-options"] = "nosniff"
+        return response
+
+
+async def _start(request: Request) -> Response:
+    return RedirectResponse("/inbox", status_code=303)
+
+
+async def _health(request: Request) -> Response:
+    """The process answers. Nothing is asked of the database: a slow one is no reason to kill this process."""
+    return JSONResponse({"status": "ok"})
+
+
+def _ready(app: App) -> Callable[[Request], Awaitable[Response]]:
+    """Whether work may be sent here: the database answers, and stands at this release's schema."""
+    head = migrate.head()
+
+    async def ready(request: Request) -> Response:
+        try:
+            async with app.db.transaction() as tx:
+                schema = await tx.value("SELECT version_num FROM alembic_version")
+        except Exception as error:
+            logger.warning("not ready", error=type(error).__name__)
+            return JSONResponse({"status": "no database"}, status_code=503)
+        if schema != head:
+            return JSONResponse({"status": "schema", "is": schema, "needs": head}, status_code=503)
+        return JSONResponse({"status": "ok"})
+
+    return ready
+
+
+async def _metrics(request: Request) -> Response:
+    return Response(
+        prometheus_client.generate_latest(), headers={"content-type": prometheus_client.CONTENT_TYPE_LATEST}
+    )
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    title, says = ERRORS.get(error.status_code, ("That didn't work", "The request couldn't be answered."))
+    # Starlette's own detail is the bare phrase ("Not Found"), which says less than we do.
+    detail = error.detail if " " in error.detail and len(error.detail) > 30 else says
+    if "text/html" not in request.headers.get("accept", "text/html") or request.headers.get("hx-request"):
+        return PlainTextResponse(detail, status_code=error.status_code, headers=error.headers)
+    return render(request, "error.html", status=error.status_code, title=title, says=detail)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    logger.error("page failed", path=request.url.path, exc_info=error)
+    return render(
+        request,
+        "error.html",
+        status=500,
+        title="Something broke on our side",
+        says="The error is in the server's log. Nothing you did was lost before this page; try it once more.",
+    )
