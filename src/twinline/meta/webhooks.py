@@ -13,6 +13,7 @@ Sources: Meta's references of the ``messages``, ``history``, ``smb_message_echoe
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import isfinite
 from typing import Any, TypeAlias
 from zlib import crc32
 
@@ -20,7 +21,7 @@ import msgspec
 import orjson
 
 from twinline.rules import delivery
-from twinline.rules.identity import digits
+from twinline.rules.identity import canonical_phone, digits
 
 Json: TypeAlias = dict[str, Any]
 
@@ -191,15 +192,18 @@ def decode(body: bytes) -> Json:
     """
     try:
         found = msgspec.json.decode(body)
+        tidy = b"\\u0000" not in body
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        tidy = False
         try:
             found = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise Unreadable(f"not JSON: {error}") from error
-        found = _clean(found)
-    else:
-        if b"\\u0000" in body:
+    if not tidy:
+        try:
             found = _clean(found)
+        except RecursionError as error:
+            raise Unreadable("nested too deeply") from error
     if not isinstance(found, dict):
         raise Unreadable(f"a JSON {type(found).__name__} where an object was expected")
     return found
@@ -233,7 +237,7 @@ def _number(value: Any) -> int | None:
             return int(value)
         except ValueError:
             return None
-    return int(value) if type(value) is float else None
+    return int(value) if type(value) is float and isfinite(value) else None
 
 
 def _time(value: Any) -> int | None:
@@ -283,7 +287,10 @@ def _username(value: Any) -> str | None:
 
 def _tie(*parts: Any) -> int:
     """Decides between two accounts that are equally good and equally old, the same way everywhere."""
-    return crc32(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS))
+    try:
+        return crc32(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS))
+    except TypeError:  # an integer above 64 bits, or more nesting than orjson goes down
+        return crc32(msgspec.json.encode(parts, order="sorted"))
 
 
 # --- people -------------------------------------------------------------------------------------------------------
@@ -309,12 +316,13 @@ class _People:
         self.by_id: dict[str, Person] = {}
         for source in _objects(value.get("contacts")):
             person = _person(source)
-            for key in (person.phone, person.bsuid):
-                if key is not None:
-                    self.by_id[key] = person
+            if person.bsuid is not None:
+                self.by_id[person.bsuid] = person
+            if person.phone is not None:
+                self.by_id[canonical_phone(person.phone)] = person
 
     def find(self, phone: str | None, bsuid: str | None, parent: str | None = None) -> Person:
-        known = self.by_id.get(bsuid or "") or self.by_id.get(phone or "")
+        known = self.by_id.get(bsuid or "") or self.by_id.get(canonical_phone(phone) if phone else "")
         if known is None:
             return Person(phone, bsuid, parent)
         if (phone is None or phone == known.phone) and (bsuid is None or bsuid == known.bsuid):
@@ -404,19 +412,21 @@ class _Source(msgspec.Struct):
 
     address: Address
     people: _People
-    outgoing: bool  # when the message itself doesn't tell
+    echoes: bool  # all of it was written by the business
     live: bool
     rank: int
     other: Person | None = None  # the other side of a history thread
 
 
 def _is_outgoing(message: Json, source: _Source) -> bool:
-    sender = _phone(message.get("from"))
-    if sender is not None and source.address.phone is not None:
-        return sender == source.address.phone
-    if sender is None and _text(message.get("from_user_id")):
-        return False
-    return source.outgoing
+    if source.echoes:
+        return True
+    sender, business = _phone(message.get("from")), source.address.phone
+    if sender is None:
+        # In a thread both sides speak, and only customers go without a phone.
+        return source.other is not None and not _text(message.get("from_user_id"))
+    # Brazil, Mexico and Argentina spell a number in two ways, the business's own too.
+    return business is not None and canonical_phone(sender) == canonical_phone(business)
 
 
 def _other_side(message: Json, outgoing: bool, source: _Source) -> Person:
@@ -520,16 +530,24 @@ class _Walk:
                     raise _Broken(f"an object was expected, not {type(part).__name__}")
                 self.events.extend(read(part))
             # Values of a shape nobody foresaw must not take their neighbours along.
-            except (_Broken, TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
+            except (
+                _Broken,
+                TypeError,
+                ArithmeticError,
+                ValueError,
+                AttributeError,
+                LookupError,
+                RecursionError,
+            ) as error:
                 self.problems.append(str(error) or type(error).__name__)
 
     # Each reader of a field takes (address, value).
 
     def messages(self, address: Address, value: Json) -> None:
         people = _People(value)
-        source = _Source(address, people, outgoing=False, live=True, rank=CONTENT)
+        source = _Source(address, people, echoes=False, live=True, rank=CONTENT)
         self.each(value.get("messages"), partial(_message, source=source))
-        echoes = _Source(address, people, outgoing=True, live=True, rank=CONTENT)
+        echoes = _Source(address, people, echoes=True, live=True, rank=CONTENT)
         self.each(value.get("message_echoes"), partial(_message, source=echoes))
         self.each(value.get("statuses"), lambda status: _status(status, address, people))
         if value.get("errors"):
@@ -537,8 +555,8 @@ class _Walk:
 
     def history(self, address: Address, value: Json) -> None:
         people = _People(value)
-        for part, outgoing in (("messages", False), ("message_echoes", True)):
-            source = _Source(address, people, outgoing, live=False, rank=CONTENT)
+        for part, echoes in (("messages", False), ("message_echoes", True)):
+            source = _Source(address, people, echoes, live=False, rank=CONTENT)
             self.each(value.get(part), partial(_message, source=source))
         self.each(value.get("history"), lambda part: self._chunk(address, part))
         self.each(value.get("errors"), lambda error: _declined(address, error))
@@ -552,7 +570,7 @@ class _Walk:
             other = _person(_object(thread.get("context")))
             if other.phone is None:
                 other = msgspec.structs.replace(other, phone=_phone(thread.get("id")))
-            source = _Source(address, _NOBODY, outgoing=True, live=False, rank=HISTORY, other=other)
+            source = _Source(address, _NOBODY, echoes=False, live=False, rank=HISTORY, other=other)
             self.each(thread.get("messages"), partial(_message, source=source))
             total += len(_objects(thread.get("messages")))
         meta = _object(part.get("metadata"))
@@ -660,6 +678,9 @@ READERS: dict[str, Reader] = {
     "user_id_update": _Walk.user_ids,
 }
 
+# What every value of a message-type field has; the rest is what it says.
+ENVELOPE = frozenset({"messaging_product", "metadata", "contacts"})
+
 # Meta's own samples put ``field`` at the wrong level, or nowhere: then the value itself tells.
 TELLTALES = (
     ("history", "history"),
@@ -718,9 +739,12 @@ def parse(body: bytes) -> Parsed:
             field = _field(value, change.get("field"), entry.get("field"), root.get("field"))
             address = _address(value, entry.get("id"))
             reader = READERS.get(field)
+            before = len(walk.events) + len(walk.problems)
             if reader is not None:
                 reader(walk, address, value)
-            else:
+            # Also of a field we read, what holds nothing we know is kept as said.
+            silent = len(walk.events) + len(walk.problems) == before
+            if reader is None or (silent and any(value[part] for part in value.keys() - ENVELOPE)):
                 at = _time(entry.get("time")) or _time(value.get("timestamp"))
                 walk.events.append(Notice(address, field, at, value))
     return Parsed(walk.events, walk.problems)
