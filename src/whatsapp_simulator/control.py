@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from . import people, sending, signup, sync
+from . import numbers, people, sending, signup, sync, templates
 from . import phone as phones
 from .errors import CATALOGUE
 from .graph import Graph, entry
@@ -73,7 +73,10 @@ def show_customer(customer: Customer) -> Json:
 
 
 def show_message(message: Message) -> Json:
-    return {key: value for key, value in vars(message).items() if key != "priced"}
+    shown = {key: value for key, value in vars(message).items() if key != "priced"}
+    if message.type == "template":
+        shown["text"] = templates.text(message.content)
+    return shown
 
 
 def show_session(session: Session) -> Json:
@@ -358,6 +361,8 @@ def add_fault(world: World, body: Json, _: dict[str, str]) -> Json:
         raise Refused(str(error), 400) from error
     if fault.code not in CATALOGUE:
         raise Refused(f"{fault.code} isn't in the catalogue of errors.", 400)
+    if fault.to is not None and fault.to.startswith("+"):
+        fault.to = numbers.digits(fault.to)
     world.state.faults.append(fault)
     world.changed("fault")
     return asdict(fault)
@@ -395,6 +400,12 @@ def begin_session(world: World, body: Json, _: dict[str, str]) -> Json:
 def session_number(world: World, body: Json, at: dict[str, str]) -> Json:
     session = signup.find(world, at["session"])
     signup.choose_number(world, session, str(body.get("phone_number", "")))
+    return show_session(session)
+
+
+def finish_session(world: World, _: Json, at: dict[str, str]) -> Json:
+    session = signup.find(world, at["session"])
+    signup.finish(world, session)
     return show_session(session)
 
 
@@ -441,6 +452,7 @@ ACTIONS: dict[tuple[str, str], Action] = {
     ("POST", "/control/tokens/revoke"): revoke_token,
     ("POST", "/signup/sessions"): begin_session,
     ("POST", "/signup/sessions/{session}/number"): session_number,
+    ("POST", "/signup/sessions/{session}/finish"): finish_session,
     ("POST", "/signup/sessions/{session}/cancel"): cancel_session,
 }
 
@@ -482,8 +494,18 @@ def _thread(world: World, query: dict[str, str], at: dict[str, str]) -> Json:
     return {
         "customer": show_customer(customer),
         "window_open": sending.window_open(phone, customer, world.now()),
+        "marketing_stopped": customer.id in phone.stopped,
         "messages": thread(world, phone, customer, _int(query, "limit", 100), before),
     }
+
+
+def _businesses(world: World, _: dict[str, str], at: dict[str, str]) -> Json:
+    """The chats of one customer: every business, with the last message where there is one."""
+    customer, rows = world.customer(at["customer"]), []
+    for phone in world.state.phones.values():
+        row = next((one for one in chats(world, phone) if one["customer"] == customer.id), None)
+        rows.append({"phone": phone.id, "name": phone.name, "number": phone.number, "last": row and row["last"]})
+    return {"chats": rows}
 
 
 def _contacts(world: World, _: dict[str, str], at: dict[str, str]) -> Json:
@@ -502,6 +524,7 @@ VIEWS: dict[str, View] = {
     "/control/phones/{phone}/contacts": _contacts,
     "/control/customers": lambda w, _, __: {"customers": [show_customer(c) for c in w.state.customers.values()]},
     "/control/customers/{customer}": lambda w, _, at: show_customer(w.customer(at["customer"])),
+    "/control/customers/{customer}/chats": _businesses,
     "/control/options": lambda w, _, __: asdict(w.state.options),
     "/control/delivery": lambda w, _, __: {**asdict(w.state.delivery), **w.courier.summary()},
     "/control/deliveries": _deliveries,

@@ -109,6 +109,16 @@ def _finish(world: World, session: Session, phone: Phone, event: str) -> None:
     world.changed("session", session=session.id, phone=phone.id)
 
 
+def finish(world: World, session: Session) -> None:
+    """The last button of the popup: the code is made now, as it lives for 30 seconds only."""
+    if session.state != "finished" or session.code is None:
+        raise Refused("The phone hasn't confirmed yet.")
+    code = Code(world.ids.code(), world.state.codes.pop(session.code).waba_id, world.now())
+    world.state.codes[code.code] = code
+    session.code = code.code
+    world.dirty = True
+
+
 def cancel(world: World, session: Session, step: str | None, error: str | None) -> None:
     """Close the popup before its end, or report an error from inside it."""
     if session.state in ("finished", "cancelled"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -32,3 +34,16 @@ APPROVED: dict[tuple[str, str], Template] = {
 def find(name: str, language: str) -> Template | None:
     """Languages compare with ``-`` and ``_`` alike."""
     return APPROVED.get((name, language.replace("-", "_")))
+
+
+def text(content: dict[str, Any]) -> str:
+    """What the customer's phone shows of a sent template: the body with its values, given in order or by name."""
+    found = find(content["name"], content["language"]["code"])
+    body = found.body if found else content["name"]
+    for part in content.get("components") or ():
+        if part.get("type") == "body":
+            for index, value in enumerate(part.get("parameters") or (), 1):
+                shown = str(value.get("text") or value.get("type", ""))
+                name = re.escape(str(value.get("parameter_name", index)))
+                body = re.sub(r"\{\{" + name + r"\}\}", lambda _, shown=shown: shown, body)
+    return body
