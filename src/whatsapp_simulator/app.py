@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 from starlette.applications import Starlette
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.routing import BaseRoute, Route
 
 from . import control, popup, sending, store, sync
@@ -26,6 +27,15 @@ APP_ID = "100000000000001"
 APP_SECRET = "simulator-app-secret"  # noqa: S105
 VERIFY_TOKEN = "simulator-verify-token"  # noqa: S105
 CONFIG_ID = "200000000000001"
+
+
+class _Version(StringConvertor):
+    """Any Graph version: ``v26.0``."""
+
+    regex = r"v\d+\.\d+"
+
+
+register_url_convertor("graph", _Version())
 
 
 @dataclass(frozen=True)
@@ -142,12 +152,13 @@ def create(
     simulator = Simulator(settings, clock or Clock(settings.clock_file), client, base_url)
     app = Starlette(
         routes=[
+            # First, since it is the busiest: routes are tried in order.
+            Route("/{version:graph}/{path:path}", simulator.graph.__call__, methods=["GET", "POST", "DELETE"]),
             *_pages(),
             *control.routes,
             Route("/sdk.js", popup.sdk),
             Route("/signup", popup.popup),
             Route("/media-download/", download),
-            Route("/{path:path}", simulator.graph.__call__, methods=["GET", "POST", "DELETE"]),
         ],
         lifespan=simulator.life,
         exception_handlers={Refused: control.refused},

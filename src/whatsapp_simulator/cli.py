@@ -62,7 +62,9 @@ def serve(
         typer.echo(f"{error}. Choose another folder with --data, or empty it.", err=True)
         raise typer.Exit(2) from error
     logging.getLogger("uvicorn.error").addFilter(_quiet)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, timeout_keep_alive=75
+    )
     server = _Server(config)
     server.address = address
     server.run(sockets=[listener])

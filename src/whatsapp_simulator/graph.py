@@ -26,7 +26,6 @@ from .media import LIMITS, UPLOAD_LIVES
 from .state import ALL_FIELDS, Json, Override, Phone, Token, Waba
 from .world import World
 
-VERSION = re.compile(r"^v\d+\.\d+$")
 SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging", "business_management", "public_profile")
 COUNTED = ("whatsapp_business_management", "whatsapp_business_messaging")
 """Scopes that name their WABAs in ``granular_scopes``."""
@@ -117,13 +116,10 @@ class Graph:
 
     async def _answer(self, request: Request, seen: Seen) -> tuple[Json, Any]:
         world = self.world
-        version, _, rest = request.url.path.lstrip("/").partition("/")
-        node, _, edge = rest.strip("/").partition("/")
+        node, _, edge = request.path_params["path"].strip("/").partition("/")
         args, upload = await _arguments(request)
         if edge == "messages" or upload is None:
             seen.body = {k: v for k, v in args.items() if k not in ("access_token", "client_secret", "code")} or None
-        if not VERSION.match(version) or not node:
-            raise GraphError(2500, message="Unknown path components: " + request.url.path)
         token, is_app = (None, False) if (node, edge) == ("oauth", "access_token") else _bearer(world, request, args)
         call = Call(world, request.method, node, args, token, is_app, request, upload, seen)
         kind = _kind(world, call)
@@ -135,15 +131,17 @@ class Graph:
                 raise GraphError(2500, message=f"Unknown path components: /{edge}")
             raise no_such_object(request.method, node)
         recipient = numbers.digits(str(args.get("to") or "")) or args.get("recipient")
-        fault = world.fault(("error", "slow", "no_answer", "half_answer"), edge or kind, recipient)
+        fault = world.fault(("error", "slow", "no_answer", "half_answer", "lost"), edge or kind, recipient)
         if fault is not None and fault.effect == "error":
             seen.fault = "error"
             raise GraphError(fault.code)
+        if fault is not None and fault.effect == "lost":
+            return {}, fault
         return await handler(call), fault
 
 
 def _spoiled(body: bytes, effect: str, seconds: float) -> Response:
-    """An answer that goes wrong after the work was done: late, cut in half, or never coming."""
+    """An answer that goes wrong: late, cut in half, or never coming."""
 
     async def late() -> Any:
         if effect != "half_answer":

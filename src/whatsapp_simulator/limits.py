@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 COEXISTENCE_PER_SECOND = 20  # Meta: throughput page; in and out together, never upgraded
+ORDINARY_PER_SECOND = 80  # Meta: throughput page, a number without the app
 PAIR_INTERVAL = 6.0  # Meta: one message per 6 s to the same user
 PAIR_BURST = 45
 

@@ -148,6 +148,8 @@ def _contact_changed(world: World, phone: Phone, customer: Customer, entry: Book
 
 def set_app(world: World, phone: Phone, *, is_open: bool) -> None:
     """Open or close the app: a closed one stalls the synchronisation."""
+    if is_open and phone.session_destroyed:
+        raise Refused("The app was logged out by a registration over the API: offboard and reconnect the number.")
     phone.app_open = is_open
     world.changed("phone", phone=phone.id)
 
@@ -200,6 +202,6 @@ def reconnect(world: World, phone: Phone, *, keep: bool = True) -> None:
     if not keep:
         disconnect(world, phone, "re_registered")
         return
-    phone.state = "connected"
+    phone.state, phone.session_destroyed, phone.app_open = "connected", False, True
     world.emit_account(world.waba(phone), "ACCOUNT_RECONNECTED")
     world.changed("phone", phone=phone.id)

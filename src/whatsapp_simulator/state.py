@@ -257,10 +257,15 @@ class Session:
 
 @dataclass
 class Fault:
-    """Something that goes wrong on purpose. ``times``: how often still, None: until removed."""
+    """Something that goes wrong on purpose. ``times``: how often still, None: until removed.
+
+    ``error``: the call is answered with ``code``. ``fail``: accepted, then a ``failed`` status with ``code``.
+    ``slow``: done, answered after ``seconds``. ``no_answer``: done, and the connection closes after ``seconds``.
+    ``half_answer``: done, the answer breaks off. ``lost``: not done, no answer.
+    """
 
     id: str
-    effect: Literal["error", "fail", "slow", "no_answer", "half_answer"]
+    effect: Literal["error", "fail", "slow", "no_answer", "half_answer", "lost"]
     code: int = 131000
     times: int | None = 1
     to: str | None = None

@@ -174,6 +174,7 @@ def _followup(world: World, phone: Phone, message: Message) -> str:
     content = message.content
     if message.origin == "history":
         media = world.shelf.generate(content["id"], message.type, world.now(), content.get("filename"))
+        media.created_at = world.now()  # a page may have shown it before: its seven days begin here
         content = {**content, "sha256": webhook_hash(media)}
         if world.state.options.media_urls:
             content["url"] = world.media_url(media.id)

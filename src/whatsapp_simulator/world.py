@@ -18,7 +18,7 @@ from .delivery import Courier
 from .events import Hub
 from .history import Past, folded
 from .ids import Ids
-from .limits import PairLimit, SlidingSecond
+from .limits import COEXISTENCE_PER_SECOND, ORDINARY_PER_SECOND, PairLimit, SlidingSecond
 from .media import URL_LIVES, WEBHOOK_LIVES, Shelf, webhook_hash
 from .state import BookEntry, Customer, Fault, HistoryPlan, Hook, Json, Message, Phone, State, Token, Waba
 
@@ -239,7 +239,8 @@ class World:
     def second(self, phone: Phone) -> SlidingSecond:
         found = self._seconds.get(phone.id)
         if found is None:
-            found = self._seconds[phone.id] = SlidingSecond()
+            limit = ORDINARY_PER_SECOND if phone.state == "cloud_only" else COEXISTENCE_PER_SECOND
+            found = self._seconds[phone.id] = SlidingSecond(limit)
         return found
 
     def pair(self, phone: Phone) -> PairLimit:

@@ -292,7 +292,5 @@ async def test_every_request_is_in_the_log_and_no_token_is(sim):
     requests = (await sim.get("/control/log?path=/messages"))["requests"]
     assert requests[-1]["body"]["text"] == {"body": "hello"}
     assert requests[-1]["status"] == 200
-    whole = (await sim.http.get("/control/log")).text.replace(sim.token, "", 0)
     asked = [{**r, "answer": None} for r in (await sim.get("/control/log"))["requests"]]
-    assert whole
     assert sim.token not in str(asked)
