@@ -195,7 +195,9 @@ CROSS JOIN LATERAL (
         SELECT FROM messages m
         WHERE m.number_id = t.number_id AND m.contact_id = t.contact_id
           AND m.live AND NOT m.outgoing AND m.type NOT IN ('system', 'request_welcome') AND m.type <> 'reaction'
-          AND m.at > coalesce(greatest(k.read_at, k.answered_at, to_timestamp(t.answered_at)), '-infinity')
+          AND m.at > coalesce(k.read_at, '-infinity')
+          -- Meta counts in whole seconds: of two in the same second the customer's counts as the later one.
+          AND m.at >= coalesce(greatest(k.answered_at, to_timestamp(t.answered_at)), '-infinity')
         LIMIT 1000
     ) unanswered
 ) waiting
