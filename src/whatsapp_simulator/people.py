@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import numbers, wire
-from .sending import deliver_waiting, on_platform, progress, report
+from .sending import deliver_waiting, on_platform, report
 from .state import Customer, Json, Message, Phone
 from .world import Refused, World
 
@@ -335,19 +335,3 @@ def present(
         customer.open_with.add(phone.id)
         read(world, customer, phone)
     world.changed("customer", customer=customer.id)
-
-
-__all__ = [
-    "change_number",
-    "edit",
-    "first_message",
-    "marketing",
-    "play",
-    "present",
-    "progress",
-    "react",
-    "read",
-    "revoke",
-    "tap",
-    "write",
-]

@@ -10,7 +10,7 @@ from . import numbers, templates, validate, wire
 from .errors import NOT_ON_PLATFORM, GraphError
 from .pricing import pricing
 from .state import Customer, Json, Message, Phone
-from .world import World
+from .world import Refused, World
 
 WINDOW = 86400.0  # Meta: customer service window
 RANK = {"accepted": 0, "sent": 1, "delivered": 2, "read": 3, "played": 4}
@@ -125,8 +125,6 @@ def _content(world: World, kind: str, body: Json) -> Json:
 
 def _quote(world: World, phone: Phone, customer: Customer, context: Json) -> Json | None:
     """A quote of something unknown is dropped, as the phone shows the message without it."""
-    from .world import Refused
-
     try:
         return world.context(phone, customer, context.get("message_id"))
     except Refused:
@@ -134,8 +132,6 @@ def _quote(world: World, phone: Phone, customer: Customer, context: Json) -> Jso
 
 
 def _react(world: World, phone: Phone, customer: Customer, content: Json, fate: int | None) -> None:
-    from .world import Refused
-
     if fate is not None:
         return
     try:
