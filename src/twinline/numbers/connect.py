@@ -13,7 +13,7 @@ request made earlier is burnt.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from twinline.accounts import service as accounts
@@ -22,13 +22,12 @@ from twinline.db import Tx
 from twinline.kit import log
 from twinline.kit.vault import VaultError
 from twinline.meta import signup
-from twinline.meta.graph import DebugToken, GraphError, PhoneNumber, Token
+from twinline.meta.graph import GraphError, PhoneNumber, Token
 from twinline.mirror import events, turn
 from twinline.numbers import queries, requirements, service, sync
-from twinline.numbers.models import Onboarding
-from twinline.numbers.service import NumberError
+from twinline.numbers.models import NumberError, Onboarding
+from twinline.numbers.tokens import nothing_shared
 from twinline.rules.identity import digits
-from twinline.rules.requirements import SCOPES
 
 logger = log.get("numbers.connect")
 
@@ -168,7 +167,7 @@ async def _resolve(app: App, onboarding: Onboarding) -> None:
     if chosen := onboarding.answers.get("chosen"):
         shared = [(waba, number) for waba, number in shared if number.id == chosen]
     if not shared:
-        raise Unresolved(_nothing_shared([number for _, number in found]))
+        raise Unresolved(nothing_shared([number for _, number in found]))
     async with app.db.transaction() as tx:
         current = await queries.onboarding(tx, onboarding.organisation_id, onboarding.id, lock=True)
         if current is None or current.step != "resolve":
@@ -222,71 +221,6 @@ STEPS: dict[str, Callable[[App, Onboarding], Awaitable[None]]] = {
 }
 
 
-# --- a token that somebody pastes ---------------------------------------------------------------------------------
-
-
-async def add_by_token(
-    app: App, organisation_id: int, user_id: int | None, waba_id: str, phone_number_id: str, token: str
-) -> int:
-    """Adds a number that was onboarded elsewhere, after Graph confirmed everything; answers its id.
-
-    Raises NumberError with what is wrong.
-    """
-    try:
-        debugged = await app.graph.debug_token(token, token=requirements.app_token(app))
-        _check_token(debugged, app.clock.now())
-        numbers = await app.graph.phone_numbers(waba_id, token=token)
-        number = _pick(numbers, waba_id, phone_number_id)
-        await app.graph.subscribe_app(waba_id, token=token)
-    except GraphError as error:
-        raise NumberError(f"{error.outcome.says} Meta said: {error}") from error
-    async with app.db.transaction() as tx:
-        return await service.add_number(
-            app,
-            tx,
-            organisation_id,
-            waba_id,
-            number.id,
-            number.display_phone_number or "",
-            token,
-            verified=True,
-            verified_name=number.verified_name,
-            token_expires_at=expiry(debugged),
-            user_id=user_id,
-        )
-
-
-def expiry(debugged: DebugToken) -> datetime | None:
-    return datetime.fromtimestamp(debugged.expires_at, tz=UTC) if debugged.expires_at else None
-
-
-def _check_token(debugged: DebugToken, now: datetime) -> None:
-    expires_at = expiry(debugged)
-    if not debugged.is_valid or (expires_at and expires_at <= now):
-        raise NumberError("Meta doesn't accept this token any more: it has expired, or was withdrawn.")
-    lacking = [scope for scope in SCOPES if scope not in debugged.scopes]
-    if lacking:
-        raise NumberError(
-            "\n".join(f"The token lacks the permission {scope}." for scope in lacking)
-            + "\nMake a new one for the system user, with these permissions ticked."
-        )
-
-
-def _pick(numbers: tuple[PhoneNumber, ...], waba_id: str, phone_number_id: str) -> PhoneNumber:
-    if phone_number_id:
-        found = [number for number in numbers if number.id == phone_number_id]
-        if not found:
-            raise NumberError(f"The account {waba_id} has no number with the id {phone_number_id}.")
-    else:
-        found = [number for number in numbers if number.is_on_biz_app]
-    if len(found) > 1:
-        listed = ", ".join(f"{number.display_phone_number} ({number.id})" for number in found)
-        raise NumberError(f"Several numbers of this account are on the app; give the id of one: {listed}.")
-    if not found or not found[0].is_on_biz_app:
-        raise NumberError(_nothing_shared(found or list(numbers)))
-    return found[0]
-
-
 # --- small parts --------------------------------------------------------------------------------------------------
 
 
@@ -300,16 +234,6 @@ async def _wabas(app: App, token: str) -> list[str]:
             "last screen of Meta's window."
         )
     return found
-
-
-def _nothing_shared(numbers: list[PhoneNumber]) -> str:
-    if not numbers:
-        return "The account has no number yet. Finish connecting in the app on the phone, then try again."
-    listed = ", ".join(number.display_phone_number or number.id for number in numbers)
-    return (
-        f"Meta doesn't show a number that lives in the WhatsApp Business app. It lists: {listed}. If it is one of "
-        "them, open the app, look at Settings > Account > Business Platform, finish connecting there, then try again."
-    )
 
 
 def _candidate(number: PhoneNumber) -> dict[str, Any]:

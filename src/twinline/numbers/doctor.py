@@ -45,7 +45,7 @@ class Finding:
 
     title: str
     level: Level
-    says: str
+    text: str
     mend: str = ""
 
 
@@ -162,7 +162,12 @@ async def _webhooks(app: App) -> list[Finding]:
         waiting = await queries.waiting_webhooks(tx)
     found = []
     for state, level, says, mend in (
-        ("unreadable", Level.FAIL, "couldn't be understood", "They are kept. After an update, run: twinline replay"),
+        (
+            "unreadable",
+            Level.FAIL,
+            "couldn't be understood",
+            "They are kept. After an update, have them read again on the configuration check page.",
+        ),
         ("unclaimed", Level.WARN, "speak of numbers that aren't here", "Connect or add the number; they follow then."),
         (
             "waiting",

@@ -19,7 +19,7 @@ def _app(context: JobContext) -> App:
 
 @blueprint.task(
     name="numbers.onboard",
-    queue="numbers",
+    queue="sync",
     pass_context=True,
     retry=RetryStrategy(max_attempts=TRIES, exponential_wait=2, retry_exceptions=[GraphError, OSError]),
 )
@@ -30,7 +30,7 @@ async def onboard(context: JobContext, *, organisation_id: int, onboarding_id: i
 
 @blueprint.task(
     name="numbers.check",
-    queue="numbers",
+    queue="sync",
     pass_context=True,
     retry=RetryStrategy(max_attempts=5, exponential_wait=4, retry_exceptions=[GraphError]),
 )

@@ -68,7 +68,7 @@ async def ask_meta(tx: Tx, number_id: int) -> None:
     await jobs.defer(
         tx,
         "numbers.check",
-        queue="numbers",
+        queue="sync",
         queueing_lock=f"numbers.check:{number_id}",
         number_id=number_id,
     )

@@ -5,6 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 
+class NumberError(Exception):
+    """Something about a number can't be done; the message is for the person who asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
     id: int
@@ -24,6 +28,7 @@ class Number:
     keep_edited: bool
     phone_pause: timedelta
     send_receipts: bool
+    event_seq: int
 
     @property
     def name(self) -> str:

@@ -18,11 +18,12 @@ from twinline.app import App
 from twinline.kit.html import render
 from twinline.meta import signup
 from twinline.meta.graph import GraphError
+from twinline.mirror import service as mirror
 from twinline.numbers import connect, doctor, invite, queries, requirements, service, sync, words
 from twinline.numbers.models import Number, Onboarding
 from twinline.numbers.service import NumberError
 from twinline.rules import capabilities
-from twinline.rules.requirements import Check, Status, checklist, ready
+from twinline.rules.requirements import Check, Known, Status, checklist, ready
 
 NOTICES_SHOWN = 30
 # What the checklist asks of the owner, and so must be answered before going on.
@@ -50,6 +51,7 @@ def routes(app: App) -> list[BaseRoute]:
         Route("/numbers/{number:int}/sync/{kind}", pages.request_sync, methods=["POST"]),
         Route("/capabilities", pages.capabilities),
         Route("/doctor", pages.doctor),
+        Route("/doctor/read-again", pages.read_again, methods=["POST"]),
     ]
 
 
@@ -90,9 +92,13 @@ class _Pages:
             form = await request.form()
             given = {name: str(form.get(name, "")).strip() for name in given}
             try:
-                number_id = await connect.add_by_token(self._app, viewer.organisation_id, viewer.user_id, **given)
+                number_id = await service.add_with_token(
+                    self._app, viewer.organisation_id, user_id=viewer.user_id, **given
+                )
             except NumberError as error:
                 problem = str(error)
+            except GraphError as error:
+                problem = f"{error.outcome.says} {error.outcome.do} Meta said: {error}"
             else:
                 return _to(f"/numbers/{number_id}")
         # A token that was refused isn't sent back to the page.
@@ -192,7 +198,13 @@ class _Pages:
 
     async def doctor(self, request: Request) -> Response:
         _administrator(request)
-        return render(request, "numbers/doctor.html", findings=await doctor.run(self._app))
+        return render(request, "numbers/doctor.html", findings=await doctor.run(self._app), again=None)
+
+    async def read_again(self, request: Request) -> Response:
+        _administrator(request)
+        async with self._app.db.transaction() as tx:
+            count = await mirror.retry_unreadable(tx)
+        return render(request, "numbers/doctor.html", findings=await doctor.run(self._app), again=count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,11 +275,19 @@ class _Wizard:
 
     async def checks(self, request: Request) -> Response:
         """The part of the checklist that is asked of Graph; fetched by the first page, since it may take a while."""
-        if "invitation" in request.path_params or "onboarding" in request.path_params:
-            await self._guest(request)
-        known = await requirements.known_before(self._app, {})
+        known = await self._known(request)
         lines = [line for line in checklist(known) if line.id not in OWNERS]
         return render(request, "numbers/_checks.html", heading="What Meta says", lines=lines)
+
+    async def _known(self, request: Request) -> Known:
+        if request.path_params:
+            guest, onboarding = await self._onboarding(request)
+            async with self._app.db.transaction() as tx:
+                number = await queries.number(tx, guest.organisation_id, onboarding.number_id or 0)
+            if number is not None and number.token is not None:
+                token = self._app.vault.unseal(number.token)
+                return await requirements.known_after(self._app, number.waba_id, token)
+        return await requirements.known_before(self._app)
 
     async def show(self, request: Request) -> Response:
         guest, onboarding = await self._onboarding(request)

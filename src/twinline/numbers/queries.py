@@ -10,7 +10,7 @@ from twinline.numbers.models import Chunk, Counts, Notice, Number, Onboarding, S
 NUMBER_COLUMNS = """
     id, organisation_id, waba_id, phone_number_id, display_phone, verified_name, token, token_expires_at,
     connected_at, state, state_since, state_reason, verified_at, phone_seen_at,
-    keep_edited, phone_pause, send_receipts
+    keep_edited, phone_pause, send_receipts, event_seq
 """
 
 NUMBERS = f"SELECT {NUMBER_COLUMNS} FROM numbers WHERE organisation_id = %s ORDER BY id"

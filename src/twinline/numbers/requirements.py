@@ -6,7 +6,7 @@ of holding back the page.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -20,9 +20,10 @@ T = TypeVar("T")
 
 PATIENCE = 6.0  # seconds for each question
 HOOK = "/hook/meta"
+NOTHING: Mapping[str, Any] = {}
 
 
-async def known_before(app: App, seen: dict[str, Any]) -> Known:
+async def known_before(app: App, seen: Mapping[str, Any] = NOTHING) -> Known:
     """What is known before the popup: the owner's answers (``seen``), and what Graph says about our own app."""
     fields, reachable = await asyncio.gather(_in_time(webhook_fields(app)), _in_time(callback_reachable(app)))
     return replace(
@@ -34,10 +35,10 @@ async def known_before(app: App, seen: dict[str, Any]) -> Known:
     )
 
 
-async def known_after(app: App, seen: dict[str, Any], waba_id: str, token: str) -> Known:
+async def known_after(app: App, waba_id: str, token: str) -> Known:
     """What is known with a business's token in hand: also its permissions, and how its verification stands."""
     before, debugged, waba = await asyncio.gather(
-        known_before(app, seen),
+        known_before(app),
         _in_time(app.graph.debug_token(token, token=app_token(app))),
         _in_time(app.graph.waba(waba_id, token=token)),
     )
@@ -59,7 +60,7 @@ async def webhook_fields(app: App) -> frozenset[str]:
     )
 
 
-def from_owner(seen: dict[str, Any]) -> Known:
+def from_owner(seen: Mapping[str, Any]) -> Known:
     return Known(
         phone=seen.get("phone") or None,
         app_version=seen.get("app_version") or None,

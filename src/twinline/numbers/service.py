@@ -9,16 +9,28 @@ from twinline.app import App
 from twinline.db import Tx, jobs
 from twinline.mirror import events, turn
 from twinline.mirror import service as mirror
-from twinline.numbers import lifecycle, queries
+from twinline.numbers import lifecycle, queries, tokens
+from twinline.numbers.models import NumberError
 from twinline.rules.identity import digits
 from twinline.rules.lifecycle import Connection, FactKind
 
+__all__ = [
+    "NumberError",
+    "add_number",
+    "add_with_token",
+    "agree",
+    "answer",
+    "begin",
+    "choose",
+    "go_on",
+    "invite",
+    "observe",
+    "retry",
+    "set_preferences",
+]
+
 ONBOARD = "numbers.onboard"
 LONGEST_PAUSE = timedelta(days=7)
-
-
-class NumberError(Exception):
-    """Something about a number can't be done; the message is for the person who asked."""
 
 
 async def add_number(
@@ -75,6 +87,32 @@ async def add_number(
         await accounts.record(tx, organisation_id, user_id, "number.connected", detail, now)
     await mirror.claim(tx, phone_number_id, waba_id, now)
     return number_id
+
+
+async def add_with_token(
+    app: App, organisation_id: int, waba_id: str, token: str, *, phone_number_id: str = "", user_id: int | None = None
+) -> int:
+    """Adds a number that was onboarded elsewhere, once Graph has confirmed token and number; answers its id.
+
+    Asks Meta, so it opens its own transaction. Raises NumberError with what is wrong, and GraphError when Meta
+    doesn't answer.
+    """
+    number = await tokens.confirm(app, waba_id, token, phone_number_id)
+    await app.graph.subscribe_app(waba_id, token=token)
+    async with app.db.transaction() as tx:
+        return await add_number(
+            app,
+            tx,
+            organisation_id,
+            waba_id,
+            number.phone_number_id,
+            number.display_phone,
+            token,
+            verified=True,
+            verified_name=number.verified_name,
+            token_expires_at=number.expires_at,
+            user_id=user_id,
+        )
 
 
 async def observe(app: App, tx: Tx, number_id: int, now: datetime) -> None:
@@ -166,7 +204,7 @@ async def go_on(tx: Tx, organisation_id: int, onboarding_id: int) -> None:
     await jobs.defer(
         tx,
         ONBOARD,
-        queue="numbers",
+        queue="sync",
         lock=name,
         queueing_lock=name,
         priority=10,

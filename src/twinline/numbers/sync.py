@@ -16,8 +16,7 @@ from twinline.kit import log
 from twinline.meta.graph import GraphError
 from twinline.mirror import events, turn
 from twinline.numbers import queries
-from twinline.numbers.models import Chunk, Counts, Number, SyncRequest
-from twinline.numbers.service import NumberError
+from twinline.numbers.models import Chunk, Counts, Number, NumberError, SyncRequest
 from twinline.rules import sync
 from twinline.rules.sync import Ledger, SyncState, SyncType
 
