@@ -13,6 +13,35 @@ export function toast(text, tone = "") {
 
 export const csrf = () => document.querySelector("meta[name=csrf]")?.content ?? "";
 
+export function fragment(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content;
+}
+
+/** Fetches HTML from us. Throws with a sentence that a person can read. */
+export async function ask(address, options = {}) {
+  let response;
+  try {
+    response = await fetch(address, {
+      ...options,
+      headers: { "HX-Request": "true", "X-CSRF-Token": csrf(), ...options.headers },
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("Twinline can't be reached. Check your connection.", { cause: error });
+  }
+  if (response.status === 401) location.reload();
+  const text = await response.text();
+  if (!response.ok) {
+    const failure = new Error(text.startsWith("<") || !text ? "That didn't work. Try once more." : text);
+    failure.status = response.status;
+    failure.html = text;
+    throw failure;
+  }
+  return { text, response };
+}
+
 document.body.addEventListener("toast", (event) => toast(event.detail.value));
 document.body.addEventListener("htmx:sendError", () => toast("Twinline can't be reached. Check your connection.", "danger"));
 document.body.addEventListener("htmx:responseError", (event) => {
@@ -46,3 +75,7 @@ document.addEventListener("keydown", (event) => {
     menu.querySelector("summary").focus();
   }
 });
+
+if (document.body.dataset.live !== undefined) {
+  import("./live.js").then(({ listen, announce }) => listen(document.body.dataset.live, { event: announce }));
+}

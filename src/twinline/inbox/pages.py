@@ -1,0 +1,469 @@
+"""The inbox's addresses. Each page is also answered in pieces, so that a browser draws only what changed.
+
+Every address that names a number looks it up with the viewer's organisation first; anything else is a 404.
+"""
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+from anyio import to_thread
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from twinline.accounts.models import Viewer
+from twinline.app import App
+from twinline.db import Tx
+from twinline.inbox import queries, service, words
+from twinline.inbox.live import Live
+from twinline.inbox.models import Number, OpenChat
+from twinline.inbox.queries import Thread
+from twinline.kit.html import environment, render
+from twinline.rules import window
+from twinline.sending import service as sending
+from twinline.sending.models import Draft, Lane, Refused
+
+environment.filters["filesize"] = words.size
+
+MAX_FILE: Final = 100 * 1024 * 1024  # a document's limit, the largest of them (Meta: supported media types)
+MAX_IDS: Final = 100
+
+# What a browser may show in place. Everything else is downloaded: an SVG or HTML file from a customer is a program.
+INLINE: Final = frozenset(
+    {"image/png", "image/jpeg", "image/webp", "image/gif", "video/mp4", "video/3gpp", "audio/ogg", "audio/mpeg"}
+    | {"audio/mp4", "audio/aac", "audio/amr", "audio/wav", "audio/webm", "audio/opus"}
+)
+
+# What WhatsApp takes as what; any other file goes as a document (Meta: supported media types).
+SENT_AS: Final = {
+    "image/jpeg": "image",
+    "image/png": "image",
+    "video/mp4": "video",
+    "video/3gpp": "video",
+    "audio/aac": "audio",
+    "audio/amr": "audio",
+    "audio/mpeg": "audio",
+    "audio/mp4": "audio",
+    "audio/ogg": "audio",
+}
+
+RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
+PIECE: Final = 256 * 1024
+KEY: Final = re.compile(r"[\w-]{8,100}")
+
+
+def routes(app: App) -> list[BaseRoute]:
+    pages = _Pages(app)
+    chat = "/inbox/{number_id:int}/{contact_id:int}"
+    return [
+        Route("/inbox", pages.start),
+        Route("/inbox/{number_id:int}", pages.inbox),
+        Route("/inbox/{number_id:int}/rows", pages.rows),
+        Route(chat, pages.chat),
+        Route(f"{chat}/messages", pages.messages, methods=["GET"]),
+        Route(f"{chat}/messages", pages.send, methods=["POST"]),
+        Route(f"{chat}/state", pages.state),
+        Route(f"{chat}/panel", pages.panel),
+        Route(f"{chat}/name", pages.rename, methods=["POST"]),
+        Route(f"{chat}/assign", pages.assign, methods=["POST"]),
+        Route(f"{chat}/read", pages.read, methods=["POST"]),
+        Route(f"{chat}/floor/release", pages.release, methods=["POST"]),
+        Route("/media/{number_id:int}/{media_id}", pages.media),
+        Route("/outgoing/{number_id:int}/{outbox_id:int}", pages.outgoing),
+        Route("/live", pages.live),
+    ]
+
+
+class _Pages:
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    # --- the list -------------------------------------------------------------------------------------------------
+
+    async def start(self, request: Request) -> Response:
+        async with self._app.db.transaction() as tx:
+            numbers = await queries.numbers(tx, _viewer(request).organisation_id)
+        if not numbers:
+            return render(request, "inbox/none.html")
+        return RedirectResponse(f"/inbox/{numbers[0].id}", status_code=303)
+
+    async def inbox(self, request: Request) -> Response:
+        async with self._app.db.transaction() as tx:
+            number = await _number(tx, request)
+            return render(request, "inbox/page.html", chat=None, **await self._list(tx, request, number))
+
+    async def rows(self, request: Request) -> Response:
+        """Lines of the list: the named ones (``ids``), or a page of it."""
+        async with self._app.db.transaction() as tx:
+            number = await _number(tx, request)
+            if "ids" not in request.query_params:
+                context = await self._list(tx, request, number, whole="before" not in request.query_params)
+                response = render(request, "inbox/rows.html", **context)
+            else:
+                ids = _ids(request.query_params["ids"])
+                chats = await queries.chats_by_id(tx, number.id, _viewer(request).user_id, ids, filter=_filter(request))
+                response = render(request, "inbox/rows.html", **self._said(request, number), chats=chats, more=None)
+            response.headers["X-Unread"] = str(await queries.unread(tx, number.id))
+            return response
+
+    async def _list(self, tx: Tx, request: Request, number: Number, *, whole: bool = True) -> dict[str, Any]:
+        """What the chat list is drawn from: a page of chats, or what a search found."""
+        viewer = _viewer(request)
+        context = self._said(request, number)
+        if whole:
+            context["numbers"] = await queries.numbers(tx, viewer.organisation_id)
+            context["unread"] = await queries.unread(tx, number.id)
+        before = _cursor(request, "before")
+        if q := context["q"]:
+            context["chats"] = [] if before else await queries.chats_by_name(tx, number.id, q)
+            context["hits"], more = await queries.hits(tx, number.id, q, before=before)
+            context["more"] = context["hits"][-1].cursor if more else None
+            return context
+        position = (before[0], _int(before[1])) if before else None
+        chats = await queries.chats(tx, number.id, viewer.user_id, filter=context["filter"], before=position)
+        context["chats"] = chats
+        context["more"] = chats[-1].cursor if len(chats) == queries.CHATS_PAGE else None
+        return context
+
+    def _said(self, request: Request, number: Number) -> dict[str, Any]:
+        return {
+            "number": number,
+            "now": self._app.clock.now(),
+            "filter": _filter(request),
+            "q": request.query_params.get("q", "").strip()[:200],
+            "hits": [],
+            "current": request.path_params.get("contact_id") or _int(request.query_params.get("current", "0")),
+        }
+
+    # --- a chat ---------------------------------------------------------------------------------------------------
+
+    async def chat(self, request: Request) -> Response:
+        """The whole page, or only its thread for a browser that has the list already. Opening it marks it read."""
+        viewer = _viewer(request)
+        async with self._app.db.transaction() as tx:
+            number, chat = await self._chat(tx, request)
+            if chat is None:
+                winner = await queries.merged_into(tx, number.id, request.path_params["contact_id"])
+                if winner is None:
+                    raise HTTPException(404)
+                return RedirectResponse(f"/inbox/{number.id}/{winner}", status_code=303)
+            context = await self._thread(tx, request, number, chat)
+            if not request.headers.get("hx-request"):
+                context = {**await self._list(tx, request, number), **context}
+        if chat.unread and viewer.may_write:
+            async with self._app.db.transaction() as tx:
+                await service.mark_read(tx, number.id, chat.contact_id, self._app.clock.now())
+        whole = not request.headers.get("hx-request")
+        return render(request, "inbox/page.html" if whole else "inbox/thread.html", **context)
+
+    async def messages(self, request: Request) -> Response:
+        """Bubbles: the named ones (``wamid``, ``outbox``), or the page before or after a cursor."""
+        async with self._app.db.transaction() as tx:
+            number, chat = await self._chat(tx, request)
+            if chat is None:
+                raise HTTPException(404)
+            thread = self._reader(tx, request, number, chat)
+            older = newer = None
+            query = request.query_params
+            if before := _cursor(request, "before"):
+                bubbles = await thread.older(before)
+                older = bubbles[0].cursor if len(bubbles) == queries.THREAD_PAGE else None
+            elif after := _cursor(request, "after"):
+                bubbles = await thread.newer(after)
+                newer = bubbles[-1].cursor if len(bubbles) == queries.THREAD_PAGE else None
+                if newer is None:
+                    bubbles += await thread.unsent()
+            else:
+                wamids = [wamid for wamid in query.get("wamid", "").split(",") if wamid][:MAX_IDS]
+                outbox = _ids(query.get("outbox", ""))
+                bubbles = await thread.these(wamids) if wamids else []
+                bubbles += await thread.unsent(outbox) if outbox else []
+        return render(
+            request, "inbox/bubbles.html", number=number, chat=chat, bubbles=bubbles, older=older, newer=newer
+        )
+
+    async def state(self, request: Request) -> Response:
+        """What surrounds the thread: its head, the floor, the window. Drawn anew when the chat's line changed."""
+        async with self._app.db.transaction() as tx:
+            number, chat = await self._chat(tx, request)
+        if chat is None:
+            raise HTTPException(404)
+        return render(request, "inbox/state.html", **self._around(request, number, chat))
+
+    async def panel(self, request: Request) -> Response:
+        async with self._app.db.transaction() as tx:
+            number, chat = await self._chat(tx, request)
+            if chat is None:
+                raise HTTPException(404)
+            counts = await queries.counts(tx, number.id, chat.contact_id)
+            strip = await queries.strip(tx, number.id, chat.contact_id)
+        context = self._around(request, number, chat)
+        return render(request, "inbox/panel.html", **context, counts=counts, strip=strip, many=words.MANY)
+
+    async def _thread(self, tx: Tx, request: Request, number: Number, chat: OpenChat) -> dict[str, Any]:
+        thread = self._reader(tx, request, number, chat)
+        around = request.query_params.get("around")
+        position = await thread.position(around) if around else None
+        newer = None
+        if position is None:
+            bubbles = await thread.older()
+        else:
+            after = await thread.newer(position)
+            newer = after[-1].cursor if len(after) == queries.THREAD_PAGE else None
+            # A microsecond later, so that the message itself is in the older half.
+            bubbles = [*await thread.older((position[0], position[1] + "~")), *after]
+        full = len(bubbles) >= queries.THREAD_PAGE
+        return {
+            **self._around(request, number, chat),
+            "bubbles": bubbles + (await thread.unsent() if newer is None else []),
+            "older": bubbles[0].cursor if full else None,
+            "newer": newer,
+            "around": around if position else None,
+        }
+
+    def _around(self, request: Request, number: Number, chat: OpenChat) -> dict[str, Any]:
+        now = self._app.clock.now()
+        opening = window.window(
+            now, number.connected_at, chat.last_inbound_at, chat.last_customer_at, chat.last_phone_at
+        )
+        return {
+            "number": number,
+            "chat": chat,
+            "current": chat.contact_id,
+            "now": now,
+            "holder": chat.holder(now),
+            "window": opening,
+            "why_closed": window.text(opening.reason),
+        }
+
+    def _reader(self, tx: Tx, request: Request, number: Number, chat: OpenChat) -> Thread:
+        return Thread(tx, number.id, chat.contact_id, _viewer(request).organisation_id, chat.name)
+
+    async def _chat(self, tx: Tx, request: Request) -> tuple[Number, OpenChat | None]:
+        number = await _number(tx, request)
+        return number, await queries.open_chat(tx, number, request.path_params["contact_id"])
+
+    # --- what a person does ---------------------------------------------------------------------------------------
+
+    async def send(self, request: Request) -> Response:
+        """One message: text, a file, or a reaction. Answers its bubble; 409 with the reason when it may not go."""
+        viewer = _writer(request)
+        async with request.form(max_files=1, max_part_size=64 * 1024) as form:
+            key = str(form.get("key", ""))
+            if not KEY.fullmatch(key):
+                raise HTTPException(400, "The form came without its key. Reload the page and try once more.")
+            # The number is looked at before a file is kept for it.
+            async with self._app.db.transaction() as tx:
+                number = await _number(tx, request)
+            draft = await self._draft(form.get("file"), str(form.get("text", "")), str(form.get("quoted", "")), form)
+        try:
+            async with self._app.db.transaction() as tx:
+                outbox_id = await sending.submit(
+                    self._app,
+                    tx,
+                    number.id,
+                    request.path_params["contact_id"],
+                    draft,
+                    lane=Lane.PERSON,
+                    author="person",
+                    author_id=viewer.user_id,
+                    idempotency_key=f"inbox:{viewer.user_id}:{key}",
+                )
+        except sending.NoSuchContact as error:
+            raise HTTPException(404) from error
+        except Refused as refused:
+            refusal = refused.refusal
+            return render(request, "inbox/refused.html", status=409, refusal=refusal)
+        async with self._app.db.transaction() as tx:
+            _, chat = await self._chat(tx, request)
+            assert chat is not None
+            bubbles = await self._reader(tx, request, number, chat).unsent([outbox_id])
+        return render(request, "inbox/bubbles.html", number=number, chat=chat, bubbles=bubbles, older=None, newer=None)
+
+    async def _draft(self, file: Any, text: str, quoted: str, form: Any) -> Draft:
+        text = text.replace("\r\n", "\n").strip()
+        target = quoted[:512] or None
+        if form.get("type") == "reaction":
+            if target is None:
+                raise HTTPException(400, "A reaction belongs to a message. Reload the page and try once more.")
+            return Draft("reaction", text=text[:32], quoted=target)
+        if not isinstance(file, UploadFile) or not file.filename:
+            if not text:
+                raise HTTPException(400, "There is nothing to send yet: write something or add a file.")
+            return Draft("text", text=text, quoted=target)
+        if (file.size or 0) > MAX_FILE:
+            raise HTTPException(413, "The file is larger than WhatsApp takes (100 MB).")
+        data = await file.read()
+        digest = hashlib.sha256(data).hexdigest()
+        await to_thread.run_sync(self._app.files.write, f"outgoing/{digest}", data)
+        mime = (file.content_type or "application/octet-stream").split(";")[0].strip().lower()
+        content = {
+            "file": f"outgoing/{digest}",
+            "mime_type": mime,
+            "filename": re.sub(r"[\x00-\x1f/\\]", "_", file.filename)[-200:],
+            "size": len(data),
+            "sha256": digest,
+        }
+        kind = "document" if form.get("as") == "document" else SENT_AS.get(mime, "document")
+        return Draft(kind, text=text or None, content=content, quoted=target)
+
+    async def read(self, request: Request) -> Response:
+        _writer(request)
+        async with self._app.db.transaction() as tx:
+            number = await _number(tx, request)
+            await service.mark_read(tx, number.id, request.path_params["contact_id"], self._app.clock.now())
+        return Response(status_code=204)
+
+    async def rename(self, request: Request) -> Response:
+        _writer(request)
+        async with request.form() as form, self._app.db.transaction() as tx:
+            number = await _number(tx, request)
+            name = str(form.get("name", ""))
+            await service.rename(tx, number.id, request.path_params["contact_id"], name, self._app.clock.now())
+        return await self.panel(request)
+
+    async def assign(self, request: Request) -> Response:
+        viewer = _writer(request)
+        async with request.form() as form, self._app.db.transaction() as tx:
+            number = await _number(tx, request)
+            to = viewer.user_id if form.get("to") == "me" else None
+            await service.assign(tx, number.id, request.path_params["contact_id"], to, self._app.clock.now())
+        return await self.panel(request)
+
+    async def release(self, request: Request) -> Response:
+        _writer(request)
+        async with self._app.db.transaction() as tx:
+            number = await _number(tx, request)
+            await service.release_floor(tx, number.id, request.path_params["contact_id"], self._app.clock.now())
+        return await self.state(request)
+
+    # --- files ----------------------------------------------------------------------------------------------------
+
+    async def media(self, request: Request) -> Response:
+        number_id, media_id = request.path_params["number_id"], request.path_params["media_id"]
+        async with self._app.db.transaction() as tx:
+            found = await queries.kept_file(tx, number_id, media_id, _viewer(request).organisation_id)
+        return await self._file(request, found)
+
+    async def outgoing(self, request: Request) -> Response:
+        number_id, outbox_id = request.path_params["number_id"], request.path_params["outbox_id"]
+        async with self._app.db.transaction() as tx:
+            found = await queries.outgoing_file(tx, number_id, outbox_id, _viewer(request).organisation_id)
+        return await self._file(request, found)
+
+    async def _file(self, request: Request, found: tuple[str, str] | None) -> Response:
+        """The file, or the part of it that a player asked for (Range)."""
+        if found is None:
+            raise HTTPException(404, "This file isn't here: it was never fetched, or it has been removed.")
+        name, mime = found
+        mime = mime.split(";")[0].strip().lower()
+        try:
+            stream = await to_thread.run_sync(self._app.files.open, name)
+        except FileNotFoundError as error:
+            raise HTTPException(404, "This file isn't in the store any more.") from error
+        size = await to_thread.run_sync(stream.seek, 0, 2)
+        start, end, status = 0, size - 1, 200
+        if asked := RANGE.fullmatch(request.headers.get("range", "")):
+            start, end = _range(asked[1], asked[2], size)
+            status = 206
+            if start > end:
+                stream.close()
+                return Response(status_code=416, headers={"content-range": f"bytes */{size}"})
+        shown = request.query_params.get("name", "")
+        kind = "inline" if mime in INLINE else "attachment"
+        headers = {
+            "content-type": mime if mime in INLINE else "application/octet-stream",
+            "content-disposition": f"{kind}; filename*=UTF-8''{quote(shown, safe='')}" if shown else kind,
+            "content-length": str(end - start + 1),
+            "accept-ranges": "bytes",
+            "x-content-type-options": "nosniff",
+            "content-security-policy": "default-src 'none'; sandbox",
+            # A media id never changes what it means.
+            "cache-control": "private, max-age=31536000, immutable",
+        }
+        if status == 206:
+            headers["content-range"] = f"bytes {start}-{end}/{size}"
+
+        async def body() -> AsyncIterator[bytes]:
+            try:
+                await to_thread.run_sync(stream.seek, start)
+                left = end - start + 1
+                while left > 0 and (piece := await to_thread.run_sync(stream.read, min(PIECE, left))):
+                    left -= len(piece)
+                    yield piece
+            finally:
+                stream.close()
+
+        return StreamingResponse(body(), status_code=status, headers=headers)
+
+    # --- live -----------------------------------------------------------------------------------------------------
+
+    async def live(self, request: Request) -> Response:
+        hub: Live = request.app.state.live
+        since = request.headers.get("last-event-id") or request.query_params.get("since")
+        return StreamingResponse(
+            hub.stream(_viewer(request).organisation_id, since),
+            headers={
+                "content-type": "text/event-stream",
+                "cache-control": "no-store",
+                "x-accel-buffering": "no",
+            },
+        )
+
+
+# --- reading a request ------------------------------------------------------------------------------------------------
+
+
+def _viewer(request: Request) -> Viewer:
+    viewer: Viewer = request.state.viewer
+    return viewer
+
+
+def _writer(request: Request) -> Viewer:
+    viewer = _viewer(request)
+    if not viewer.may_write:
+        raise HTTPException(403, "Your role may read but not answer. Ask an owner or administrator to change it.")
+    return viewer
+
+
+async def _number(tx: Tx, request: Request) -> Number:
+    number = await queries.number(tx, request.path_params["number_id"], _viewer(request).organisation_id)
+    if number is None:
+        raise HTTPException(404)
+    return number
+
+
+def _filter(request: Request) -> str:
+    asked = request.query_params.get("filter", "all")
+    return asked if asked in queries.FILTERS else "all"
+
+
+def _cursor(request: Request, name: str) -> tuple[datetime, str] | None:
+    value = request.query_params.get(name)
+    if not value:
+        return None
+    try:
+        return queries.parse_cursor(value)
+    except ValueError as error:
+        raise HTTPException(400, "This address isn't one that a page here gives out.") from error
+
+
+def _ids(value: str) -> Sequence[int]:
+    return [int(part) for part in value.split(",") if part.isascii() and part.isdigit()][:MAX_IDS]
+
+
+def _int(value: str) -> int:
+    return int(value) if value.isascii() and value.isdigit() else 0
+
+
+def _range(first: str, last: str, size: int) -> tuple[int, int]:
+    """The bytes that a Range header means, both ends included; ``start > end`` when there are none."""
+    if first:
+        return int(first), min(int(last), size - 1) if last else size - 1
+    return (max(0, size - int(last)), size - 1) if last else (0, size - 1)

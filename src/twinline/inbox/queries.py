@@ -1,0 +1,565 @@
+"""What the inbox reads. Every list is paged by keyset along an index, however long the history is.
+
+Each function is handed a number that was found by ``number`` (id *and* organisation), so that nobody reads another
+organisation's rows.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final
+from urllib.parse import quote
+
+from twinline.db import Tx
+from twinline.inbox import words
+from twinline.inbox.models import TICKS, Bubble, Chat, Counts, Hit, Media, Number, OpenChat, Quote
+from twinline.rules import outcomes
+from twinline.rules.delivery import Delivery
+
+CHATS_PAGE: Final = 40
+THREAD_PAGE: Final = 50
+HITS_PAGE: Final = 30
+
+# Of a word that stands in more messages than this, the newest chats are searched instead of all of history.
+COMMON: Final = 5_000
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+# --- numbers ------------------------------------------------------------------------------------------------------
+
+NUMBERS = """
+SELECT id, display_phone, verified_name, state, connected_at, event_seq
+FROM numbers WHERE organisation_id = %s ORDER BY id
+"""
+
+NUMBER = """
+SELECT id, display_phone, verified_name, state, connected_at, event_seq
+FROM numbers WHERE id = %s AND organisation_id = %s
+"""
+
+
+async def numbers(tx: Tx, organisation_id: int) -> list[Number]:
+    return await tx.all(Number, NUMBERS, (organisation_id,))
+
+
+async def number(tx: Tx, number_id: int, organisation_id: int) -> Number | None:
+    return await tx.one(Number, NUMBER, (number_id, organisation_id))
+
+
+# --- the chat list ------------------------------------------------------------------------------------------------
+
+CHAT = """
+SELECT c.contact_id, c.last_at, c.unread, c.assigned_to, a.name AS assignee, c.floor_holder, c.floor_until,
+       k.custom_name, k.book_name, k.profile_name, k.username, k.phone, k.bsuid,
+       m.type, left(coalesce(m.edit_text, m.text), 200) AS text, m.content, m.outgoing, m.delivery, m.author,
+       m.revoked_at IS NOT NULL AS revoked
+FROM chats c
+JOIN contacts k ON k.number_id = c.number_id AND k.id = c.contact_id
+LEFT JOIN messages m ON m.number_id = c.number_id AND m.wamid = c.last_wamid
+LEFT JOIN users a ON a.id = c.assigned_to
+WHERE c.number_id = %(number)s
+"""
+
+BY_TIME = "ORDER BY c.last_at DESC, c.contact_id DESC LIMIT %(limit)s"
+
+CHATS = (
+    CHAT
+    + """
+  AND (c.last_at, c.contact_id) < (coalesce(%(at)s::timestamptz, 'infinity'), coalesce(%(id)s::bigint, 0))
+"""
+)
+
+FILTERS: Final = {
+    "all": "",
+    "unread": "AND c.unread > 0\n",
+    "mine": "AND c.assigned_to = %(user)s\n",
+}
+
+CHATS_BY_ID = CHAT + "AND c.contact_id = ANY(%(ids)s) AND c.last_at IS NOT NULL\n"
+
+CHATS_BY_NAME = (
+    CHAT
+    + """
+  AND c.last_at IS NOT NULL
+  AND (concat_ws(' ', k.custom_name, k.book_name, k.profile_name, k.username) ILIKE %(like)s
+       OR %(digits)s <> '' AND k.phone LIKE '%%' || %(digits)s || '%%')
+"""
+)
+
+UNREAD = "SELECT count(*) FROM (SELECT FROM chats WHERE number_id = %s AND unread > 0 LIMIT 100) waiting"
+
+
+async def chats(
+    tx: Tx, number_id: int, user_id: int, *, filter: str = "all", before: tuple[datetime, int] | None = None
+) -> list[Chat]:
+    """A page of chats, newest first; ``before`` is where the last one ended."""
+    at, contact_id = before or (None, None)
+    params = {"number": number_id, "user": user_id, "at": at, "id": contact_id, "limit": CHATS_PAGE}
+    return await tx.all(Chat, CHATS + FILTERS[filter] + BY_TIME, params)
+
+
+async def chats_by_id(tx: Tx, number_id: int, user_id: int, ids: Sequence[int], *, filter: str = "all") -> list[Chat]:
+    """Those of these chats that pass the filter."""
+    params = {"number": number_id, "user": user_id, "ids": list(ids), "limit": len(ids)}
+    return await tx.all(Chat, CHATS_BY_ID + FILTERS[filter] + BY_TIME, params)
+
+
+async def chats_by_name(tx: Tx, number_id: int, words_: str) -> list[Chat]:
+    """Chats whose person's name, username or phone contains the words, newest first."""
+    like = words_.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    digits = "".join(c for c in words_ if c.isdecimal())
+    # "Flat 3" isn't a phone number: digits count only if there is nothing else than their usual company.
+    looks_like_phone = len(digits) >= 3 and not set(words_) - set("0123456789 +-().")
+    params = {"number": number_id, "like": f"%{like}%", "digits": digits if looks_like_phone else "", "limit": 20}
+    return await tx.all(Chat, CHATS_BY_NAME + BY_TIME, params)
+
+
+async def unread(tx: Tx, number_id: int) -> int:
+    """Chats with unread messages; counts to 100."""
+    return int(await tx.value(UNREAD, (number_id,)))
+
+
+# --- search in the texts ------------------------------------------------------------------------------------------
+
+# Every word must occur, each may be the beginning of a longer one. The parser is the index's own, so that "3.50" or
+# an e-mail address is one word here as it is there.
+QUERY = """
+SELECT CASE WHEN q <> '' THEN replace(q, ' & ', ':* & ') || ':*' ELSE '' END
+FROM (SELECT plainto_tsquery('simple', %s)::text) AS parsed(q)
+"""
+
+FOUND = """
+WITH found AS MATERIALIZED (
+    SELECT wamid, contact_id, at, coalesce(edit_text, text) AS text, outgoing
+    FROM messages
+    WHERE number_id = %(number)s AND to_tsvector('simple', text) @@ %(query)s::tsquery
+      AND revoked_at IS NULL AND type <> 'reaction' AND contact_id IS NOT NULL
+    LIMIT %(common)s
+)
+"""
+
+# A common word: the chats that moved last are walked, newest first, until the page is full.
+RECENT = """
+WITH found AS MATERIALIZED (
+    SELECT m.wamid, m.contact_id, m.at, coalesce(m.edit_text, m.text) AS text, m.outgoing
+    FROM (
+        SELECT contact_id FROM chats WHERE number_id = %(number)s AND last_at IS NOT NULL
+        ORDER BY last_at DESC, contact_id DESC LIMIT 300
+    ) c
+    CROSS JOIN LATERAL (
+        SELECT * FROM (
+            SELECT wamid, contact_id, at, text, edit_text, outgoing, revoked_at FROM messages m
+            WHERE m.number_id = %(number)s AND m.contact_id = c.contact_id AND m.type <> 'reaction'
+            ORDER BY m.at DESC, m.wamid DESC LIMIT 100
+        ) latest
+        WHERE to_tsvector('simple', latest.text) @@ %(query)s::tsquery AND latest.revoked_at IS NULL
+        LIMIT 3
+    ) m
+    LIMIT %(limit)s
+)
+"""
+
+HITS = """
+SELECT f.contact_id, f.wamid, f.at, f.text, f.outgoing,
+       k.custom_name, k.book_name, k.profile_name, k.username, k.phone, k.bsuid
+FROM found f JOIN contacts k ON k.number_id = %(number)s AND k.id = f.contact_id
+WHERE (f.at, f.wamid) < (coalesce(%(at)s::timestamptz, 'infinity'), %(id)s)
+ORDER BY f.at DESC, f.wamid DESC LIMIT %(limit)s
+"""
+
+
+async def hits(
+    tx: Tx, number_id: int, words_: str, *, before: tuple[datetime, str] | None = None
+) -> tuple[list[Hit], bool]:
+    """Messages with these words over all history, newest first; and whether there may be more to page to.
+
+    Of very common words only the newest chats are shown, since nobody pages through a hundred thousand "hello".
+    """
+    query = await tx.value(QUERY, (words_,))
+    if not query:
+        return [], False
+    at, wamid = before or (None, "")
+    params = {"number": number_id, "query": query, "at": at, "id": wamid, "limit": HITS_PAGE, "common": COMMON}
+    if await tx.value(FOUND + "SELECT count(*) FROM found", params) < COMMON:
+        found = await tx.all(Hit, FOUND + HITS, params)
+        return found, len(found) == HITS_PAGE
+    return await tx.all(Hit, RECENT + HITS, params), False
+
+
+# --- one chat -----------------------------------------------------------------------------------------------------
+
+# The two times that only explain a closed window are looked up when no live message of the customer answers it.
+OPEN_CHAT = """
+SELECT k.id AS contact_id, coalesce(c.unread, 0) AS unread, c.assigned_to, a.name AS assignee, c.last_inbound_at,
+       CASE WHEN c.last_inbound_at IS NULL THEN (
+           SELECT m.at FROM messages m
+           WHERE m.number_id = k.number_id AND m.contact_id = k.id AND NOT m.outgoing AND m.type <> 'reaction'
+           ORDER BY m.at DESC LIMIT 1
+       ) END AS last_customer_at,
+       CASE WHEN c.last_inbound_at IS NULL THEN (
+           SELECT m.at FROM messages m
+           WHERE m.number_id = k.number_id AND m.contact_id = k.id AND m.type <> 'reaction'
+             AND m.author = 'phone' AND m.at >= %(connected_at)s
+           ORDER BY m.at DESC LIMIT 1
+       ) END AS last_phone_at,
+       coalesce(c.floor_holder, 'nobody') AS floor_holder, c.floor_until,
+       k.custom_name, k.book_name, k.profile_name, k.username, k.phone, k.bsuid
+FROM contacts k
+LEFT JOIN chats c ON c.number_id = k.number_id AND c.contact_id = k.id
+LEFT JOIN users a ON a.id = c.assigned_to
+WHERE k.number_id = %(number)s AND k.id = %(contact)s
+"""
+
+MERGED_INTO = """
+SELECT winner_id FROM merges WHERE number_id = %s AND loser_id = %s ORDER BY id DESC LIMIT 1
+"""
+
+
+async def open_chat(tx: Tx, number: Number, contact_id: int) -> OpenChat | None:
+    params = {"number": number.id, "contact": contact_id, "connected_at": number.connected_at}
+    return await tx.one(OpenChat, OPEN_CHAT, params)
+
+
+async def merged_into(tx: Tx, number_id: int, contact_id: int) -> int | None:
+    """The contact that this one turned out to be, if it went that way."""
+    winner: int | None = await tx.value(MERGED_INTO, (number_id, contact_id))
+    return winner
+
+
+# --- the thread ---------------------------------------------------------------------------------------------------
+
+MESSAGE = """
+SELECT m.wamid, m.outgoing, m.live, m.at, m.type, m.text, m.content, m.extra, m.media_id, m.quoted, m.author,
+       m.delivery, m.edit_v >= 0 AS edited, m.edit_text, m.edit_content, m.revoked_at IS NOT NULL AS revoked,
+       u.name AS author_name, f.state AS media_state, f.mime_type, f.size, f.reason AS media_reason,
+       q.type AS quoted_type, left(coalesce(q.edit_text, q.text), 300) AS quoted_text, q.content AS quoted_content,
+       q.outgoing AS quoted_outgoing, q.author AS quoted_author, q.revoked_at IS NOT NULL AS quoted_revoked
+FROM messages m
+LEFT JOIN users u ON u.id = m.author_id AND m.author = 'person' AND u.organisation_id = %(organisation)s
+LEFT JOIN media f ON f.number_id = m.number_id AND f.media_id = m.media_id
+LEFT JOIN messages q ON q.number_id = m.number_id AND q.wamid = m.quoted AND m.contact_id = q.contact_id
+WHERE m.number_id = %(number)s AND m.contact_id = %(contact)s AND m.type <> 'reaction'
+"""
+
+OLDER = (
+    MESSAGE
+    + """
+  AND (m.at, m.wamid) < (coalesce(%(at)s::timestamptz, 'infinity'), %(wamid)s)
+ORDER BY m.at DESC, m.wamid DESC LIMIT %(limit)s
+"""
+)
+
+NEWER = (
+    MESSAGE
+    + """
+  AND (m.at, m.wamid) > (%(at)s, %(wamid)s)
+ORDER BY m.at, m.wamid LIMIT %(limit)s
+"""
+)
+
+THESE = MESSAGE + "AND m.wamid = ANY(%(wamids)s) ORDER BY m.at DESC, m.wamid DESC"
+
+POSITION = """
+SELECT at FROM messages
+WHERE number_id = %s AND wamid = %s AND contact_id = %s AND type <> 'reaction'
+"""
+
+REACTIONS = """
+SELECT DISTINCT ON (quoted, outgoing) quoted, outgoing, text, revoked_at IS NOT NULL AS gone
+FROM messages
+WHERE number_id = %s AND quoted = ANY(%s) AND type = 'reaction'
+ORDER BY quoted, outgoing, at DESC, wamid DESC
+"""
+
+EDITS = """
+SELECT original, at, text FROM edits
+WHERE number_id = %s AND original = ANY(%s) AND kind = 'edit' AND type IS DISTINCT FROM 'reaction'
+ORDER BY original, at, wamid
+"""
+
+FAILURES = "SELECT wamid, detail FROM statuses WHERE number_id = %s AND wamid = ANY(%s) AND status = %s"
+
+# What a reaction is about: its bubble must be drawn anew.
+TARGETS = "SELECT quoted FROM messages WHERE number_id = %s AND wamid = ANY(%s) AND type = 'reaction'"
+
+UNSENT = """
+SELECT o.id, o.created_at, o.type, o.text, o.content, o.quoted, o.state, o.author, o.error_text, o.error_code,
+       u.name AS author_name,
+       q.type AS quoted_type, left(coalesce(q.edit_text, q.text), 300) AS quoted_text, q.content AS quoted_content,
+       q.outgoing AS quoted_outgoing, q.author AS quoted_author, q.revoked_at IS NOT NULL AS quoted_revoked
+FROM outbox o
+LEFT JOIN users u ON u.id = o.author_id AND o.author = 'person' AND u.organisation_id = %(organisation)s
+LEFT JOIN messages q ON q.number_id = o.number_id AND q.wamid = o.quoted
+WHERE o.number_id = %(number)s AND o.contact_id = %(contact)s AND o.state NOT IN ('sent', 'cancelled')
+  AND (%(ids)s::bigint[] IS NULL OR o.id = ANY(%(ids)s))
+ORDER BY o.id DESC LIMIT 50
+"""
+
+
+class Thread:
+    """Reads the messages of one chat, dressed with what other rows say of them."""
+
+    def __init__(self, tx: Tx, number_id: int, contact_id: int, organisation_id: int, name: str) -> None:
+        self._tx = tx
+        self._number_id = number_id
+        self._name = name
+        self._params = {"number": number_id, "contact": contact_id, "organisation": organisation_id}
+
+    async def older(self, before: tuple[datetime, str] | None = None, limit: int = THREAD_PAGE) -> list[Bubble]:
+        """The page that ends before the cursor (the newest page without one), oldest first."""
+        at, wamid = before or (None, "")
+        rows = await self._tx.dicts(OLDER, {**self._params, "at": at, "wamid": wamid, "limit": limit})
+        return await self._dress(reversed(rows))
+
+    async def newer(self, after: tuple[datetime, str], limit: int = THREAD_PAGE) -> list[Bubble]:
+        rows = await self._tx.dicts(NEWER, {**self._params, "at": after[0], "wamid": after[1], "limit": limit})
+        return await self._dress(rows)
+
+    async def these(self, wamids: Sequence[str]) -> list[Bubble]:
+        """Those of these messages that are in the chat; a reaction stands for the message that it is about."""
+        about = await self._tx.rows(TARGETS, (self._number_id, list(wamids)))
+        wanted = sorted({*wamids, *(row[0] for row in about if row[0])})
+        rows = await self._tx.dicts(THESE, {**self._params, "wamids": wanted})
+        return await self._dress(reversed(rows))
+
+    async def position(self, wamid: str) -> tuple[datetime, str] | None:
+        at = await self._tx.value(POSITION, (self._number_id, wamid, self._params["contact"]))
+        return (at, wamid) if at else None
+
+    async def unsent(self, ids: Sequence[int] | None = None) -> list[Bubble]:
+        """What waits in the outbox for this chat, or didn't make it out of it; oldest first."""
+        rows = await self._tx.dicts(UNSENT, {**self._params, "ids": list(ids) if ids is not None else None})
+        return [self._unsent(row) for row in reversed(rows)]
+
+    async def _dress(self, rows: Iterable[dict[str, Any]]) -> list[Bubble]:
+        rows = list(rows)
+        if not rows:
+            return []
+        wamids = [row["wamid"] for row in rows]
+        reactions: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for target, outgoing, emoji, gone in await self._tx.rows(REACTIONS, (self._number_id, wamids)):
+            if emoji and not gone:
+                reactions[target].append((emoji, "you" if outgoing else self._name))
+        edits: dict[str, list[tuple[datetime, str | None]]] = defaultdict(list)
+        if edited := [row["wamid"] for row in rows if row["edited"]]:
+            for original, at, text in await self._tx.rows(EDITS, (self._number_id, edited)):
+                edits[original].append((at, text))
+        failures: dict[str, Any] = {}
+        if failed := [row["wamid"] for row in rows if row["delivery"] == Delivery.FAILED]:
+            failures = dict(await self._tx.rows(FAILURES, (self._number_id, failed, int(Delivery.FAILED))))
+        return [
+            self._message(row, tuple(reactions[row["wamid"]]), edits[row["wamid"]], failures.get(row["wamid"]))
+            for row in rows
+        ]
+
+    def _message(
+        self,
+        row: dict[str, Any],
+        reactions: tuple[tuple[str, str], ...],
+        edits: list[tuple[datetime, str | None]],
+        failure: dict[str, Any] | None,
+    ) -> Bubble:
+        content = {**(row["content"] or {}), **(row["edit_content"] or {})}
+        extra = row["extra"] or {}
+        if "errors" in extra:
+            content["errors"] = extra["errors"]
+        says, remedy = None, None
+        if row["delivery"] == Delivery.FAILED:
+            code = _error_code(failure)
+            outcome = outcomes.outcome(code) if code is not None else outcomes.UNKNOWN
+            says, remedy = outcome.says, outcome.do
+        text = row["edit_text"] if row["edited"] and row["edit_text"] is not None else row["text"]
+        return Bubble(
+            dom_id=f"m-{row['wamid']}",
+            at=row["at"],
+            outgoing=row["outgoing"],
+            type=row["type"],
+            author=row["author"] or ("phone" if row["outgoing"] else "customer"),
+            author_name=row["author_name"],
+            wamid=row["wamid"],
+            text=text,
+            content=content,
+            media=self._media(row, content),
+            quote=self._quote(row),
+            reactions=reactions,
+            earlier=_earlier(row, edits),
+            edited=row["edited"],
+            revoked=row["revoked"],
+            imported=not row["live"],
+            forwarded=bool(extra.get("forwarded") or extra.get("frequently_forwarded")),
+            ad=_ad(extra.get("referral")),
+            tick=TICKS.get(Delivery(row["delivery"]), "") if row["outgoing"] and not row["revoked"] else "",
+            failure=says,
+            remedy=remedy,
+        )
+
+    def _media(self, row: dict[str, Any], content: Mapping[str, Any]) -> Media | None:
+        if row["media_id"] is None:
+            return None
+        kept = row["media_state"] == "kept"
+        mime = row["mime_type"] or content.get("mime_type") or ""
+        return Media(
+            address=_address(f"/media/{self._number_id}/{row['media_id']}", content) if kept else None,
+            state=row["media_state"] or "wanted",
+            mime_type=str(mime).split(";")[0].strip().lower(),
+            size=row["size"],
+            filename=content.get("filename") if isinstance(content.get("filename"), str) else None,
+            reason=row["media_reason"],
+        )
+
+    def _quote(self, row: dict[str, Any]) -> Quote | None:
+        if row["quoted"] is None:
+            return None
+        if row["quoted_type"] is None:
+            return Quote(row["quoted"], "", "reply", "A message that isn't here", False, False)
+        line = words.preview(
+            row["quoted_type"], row["quoted_text"], row["quoted_content"], revoked=row["quoted_revoked"]
+        )
+        who = "You" if row["quoted_outgoing"] else self._name
+        return Quote(row["quoted"], who, line.icon, line.text, True, row["quoted_author"] == "phone")
+
+    def _unsent(self, row: dict[str, Any]) -> Bubble:
+        content = row["content"] or {}
+        states = {"queued": "pending", "sending": "pending", "held": "held", "failed": "failed"}
+        failure, remedy = None, None
+        if row["state"] == "failed":
+            code = row["error_code"]
+            outcome = outcomes.outcome(code) if code is not None else outcomes.UNKNOWN
+            failure = outcome.says if code is not None else row["error_text"] or outcome.says
+            remedy = outcome.do
+        elif row["state"] == "held":
+            failure = row["error_text"] or "Held until the number is connected again."
+        elif row["state"] in ("in_doubt", "unknown"):
+            failure = "WhatsApp hasn't said whether this message arrived."
+            remedy = "Look on the phone before you send it again: it may be there."
+        filed = isinstance(content.get("file"), str)
+        return Bubble(
+            dom_id=f"o-{row['id']}",
+            at=row["created_at"],
+            outgoing=True,
+            type=row["type"],
+            author=row["author"],
+            author_name=row["author_name"],
+            outbox_id=row["id"],
+            text=row["text"],
+            content=content,
+            media=Media(
+                address=_address(f"/outgoing/{self._number_id}/{row['id']}", content),
+                state="kept",
+                mime_type=str(content.get("mime_type") or "").split(";")[0],
+                size=content.get("size"),
+                filename=content.get("filename"),
+                reason=None,
+            )
+            if filed
+            else None,
+            quote=self._quote(row),
+            tick=states.get(row["state"], "doubt"),
+            failure=failure,
+            remedy=remedy,
+        )
+
+
+def _earlier(row: dict[str, Any], edits: list[tuple[datetime, str | None]]) -> tuple[tuple[datetime, str], ...]:
+    """What an edited message said before, as far as that was kept: the original, then each edit but the last."""
+    if not row["edited"]:
+        return ()
+    said = [(row["at"], row["text"]), *edits]
+    return tuple((at, text) for (at, text), (_, then) in pairwise(said) if text and text != then)
+
+
+def _address(path: str, content: Mapping[str, Any]) -> str:
+    name = content.get("filename")
+    return f"{path}?name={quote(name)}" if isinstance(name, str) and name else path
+
+
+def _error_code(detail: dict[str, Any] | None) -> int | None:
+    errors = (detail or {}).get("errors")
+    code = errors[0].get("code") if isinstance(errors, list) and errors and isinstance(errors[0], dict) else None
+    try:
+        return int(code) if code is not None else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _ad(referral: Any) -> str | None:
+    if not isinstance(referral, dict):
+        return None
+    return str(referral.get("headline") or referral.get("body") or "An ad")[:120]
+
+
+# --- the panel ----------------------------------------------------------------------------------------------------
+
+COUNTS = """
+SELECT count(*) FILTER (WHERE NOT outgoing) AS received, count(*) FILTER (WHERE author = 'phone') AS phone,
+       count(*) FILTER (WHERE outgoing AND author <> 'phone') AS here, min(at) AS first_at
+FROM (
+    SELECT outgoing, author, at FROM messages
+    WHERE number_id = %(number)s AND contact_id = %(contact)s AND type <> 'reaction'
+    ORDER BY at DESC, wamid DESC LIMIT %(many)s
+) latest
+"""
+
+# The newest pictures among the newest messages: a strip, not an archive.
+STRIP = """
+SELECT m.wamid, m.type, f.media_id FROM (
+    SELECT number_id, wamid, type, media_id, at FROM messages
+    WHERE number_id = %(number)s AND contact_id = %(contact)s AND type <> 'reaction' AND revoked_at IS NULL
+    ORDER BY at DESC, wamid DESC LIMIT 500
+) m
+JOIN media f ON f.number_id = m.number_id AND f.media_id = m.media_id AND f.state = 'kept'
+WHERE m.type IN ('image', 'video') ORDER BY m.at DESC, m.wamid DESC LIMIT 9
+"""
+
+
+async def counts(tx: Tx, number_id: int, contact_id: int) -> Counts:
+    found = await tx.one(Counts, COUNTS, {"number": number_id, "contact": contact_id, "many": words.MANY})
+    assert found is not None
+    return found
+
+
+async def strip(tx: Tx, number_id: int, contact_id: int) -> list[tuple[str, str, str]]:
+    """(wamid, type, media id) of the newest pictures and videos that are kept."""
+    rows = await tx.rows(STRIP, {"number": number_id, "contact": contact_id})
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+# --- files --------------------------------------------------------------------------------------------------------
+
+MEDIA = """
+SELECT f.file, f.mime_type
+FROM media f JOIN numbers n ON n.id = f.number_id AND n.organisation_id = %(organisation)s
+WHERE f.number_id = %(number)s AND f.media_id = %(media)s AND f.state = 'kept'
+"""
+
+OUTGOING = """
+SELECT o.content->>'file', o.content->>'mime_type'
+FROM outbox o JOIN numbers n ON n.id = o.number_id AND n.organisation_id = %(organisation)s
+WHERE o.number_id = %(number)s AND o.id = %(id)s AND o.content ? 'file'
+"""
+
+
+async def kept_file(tx: Tx, number_id: int, media_id: str, organisation_id: int) -> tuple[str, str] | None:
+    """The file's name in the store and its type, if it is the organisation's and there."""
+    params = {"number": number_id, "media": media_id, "organisation": organisation_id}
+    return _file(await tx.rows(MEDIA, params))
+
+
+async def outgoing_file(tx: Tx, number_id: int, outbox_id: int, organisation_id: int) -> tuple[str, str] | None:
+    """The same of a file that is still on its way out."""
+    params = {"number": number_id, "id": outbox_id, "organisation": organisation_id}
+    return _file(await tx.rows(OUTGOING, params))
+
+
+def _file(rows: list[tuple[Any, ...]]) -> tuple[str, str] | None:
+    return (rows[0][0], rows[0][1] or "") if rows and rows[0][0] else None
+
+
+def parse_cursor(value: str) -> tuple[datetime, str]:
+    """Raises ValueError when it isn't one of ``models.cursor``."""
+    micros, tie = value.split(".", 1)
+    try:
+        return EPOCH + timedelta(microseconds=int(micros)), tie
+    except OverflowError as error:
+        raise ValueError("no such time") from error

@@ -1,0 +1,268 @@
+"""Messages in words: previews, WhatsApp's own little markup, and what to say of that which can't be shown."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from markupsafe import Markup, escape
+
+from twinline.rules import identity
+
+MANY: Final = 10_000
+"""Where the panel stops counting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A message in one line: an icon's name, and text without line breaks."""
+
+    icon: str | None
+    text: str
+
+
+# Icon, and what to call it when it comes without words of its own.
+_KINDS: Final[dict[str, tuple[str, str]]] = {
+    "image": ("photo", "Photo"),
+    "video": ("video", "Video"),
+    "audio": ("music", "Audio"),
+    "document": ("document", "Document"),
+    "sticker": ("sticker", "Sticker"),
+    "location": ("pin", "Location"),
+    "contacts": ("person", "Contact"),
+    "interactive": ("list", "Buttons"),
+    "button": ("button", "Button"),
+    "template": ("template", "Template"),
+    "order": ("cart", "Order"),
+    "system": ("info", "Notice from WhatsApp"),
+    "request_welcome": ("info", "Opened the chat"),
+    "media_placeholder": ("phone", "Older media, on the phone"),
+}
+
+
+def preview(kind: str, text: str | None, content: Mapping[str, Any] | None, *, revoked: bool = False) -> Preview:
+    if revoked:
+        return Preview("ban", "Deleted message")
+    content = content or {}
+    line = " ".join(text.split())[:160] if text else ""
+    if kind == "text":
+        return Preview(None, line)
+    if kind == "audio" and content.get("voice"):
+        return Preview("mic", "Voice message")
+    if kind == "document":
+        return Preview("document", line or _string(content.get("filename")) or "Document")
+    if kind == "template":
+        return Preview("template", line or f"Template {_string(content.get('name')) or ''}".strip())
+    icon, name = _KINDS.get(kind, ("info", "Message that can't be shown here"))
+    return Preview(icon, line or name)
+
+
+# --- text ---------------------------------------------------------------------------------------------------------
+
+_LINK = re.compile(r"\bhttps?://[^\s<>\"']+[^\s<>\"'.,;:!?)\]}]|\bwww\.[\w-]+\.[^\s<>\"']*[\w/]", re.IGNORECASE)
+_BLOCK = re.compile(r"```(.+?)```", re.DOTALL)
+_MARKS = (
+    (re.compile(r"(?<![\w`])`([^`\n]+)`(?![\w`])"), "code"),
+    (re.compile(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])"), "strong"),
+    (re.compile(r"(?<![\w_])_(?=\S)([^_\n]+?)(?<=\S)_(?![\w_])"), "em"),
+    (re.compile(r"(?<![\w~])~(?=\S)([^~\n]+?)(?<=\S)~(?![\w~])"), "s"),
+)
+_EMOJI = re.compile(
+    "[\U0001f1e6-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u2190-\u21ff\u2300-\u23ff\u3030\u303d\u3297\u3299"
+    "\u200d\ufe0f\u20e3\U000e0020-\U000e007f\\s]+"
+)
+
+
+def rich(text: str) -> Markup:
+    """The text with WhatsApp's *bold*, _italic_, ~strike~, `code` and with links; everything else escaped.
+
+    Code blocks and links are cut out first, since what looks like a mark inside of them isn't one.
+    """
+    return Markup("").join(
+        Markup("<code class='block'>{}</code>").format(part.strip("\n")) if inside else _linked(part)
+        for part, inside in _alternate(_BLOCK, text)
+    )
+
+
+def _linked(text: str) -> Markup:
+    parts = []
+    for part, inside in _alternate(_LINK, text):
+        if inside:
+            address = part if part.lower().startswith("http") else f"https://{part}"
+            parts.append(
+                Markup('<a href="{}" target="_blank" rel="noopener noreferrer nofollow">{}</a>').format(address, part)
+            )
+        else:
+            parts.append(_marked(part))
+    return Markup("").join(parts)
+
+
+def _marked(text: str) -> Markup:
+    html = str(escape(text))
+    for pattern, tag in _MARKS:
+        html = pattern.sub(rf"<{tag}>\1</{tag}>", html)
+    return Markup(html)  # noqa: S704 — escaped above; only our own four tags were added
+
+
+def _alternate(pattern: re.Pattern[str], text: str) -> list[tuple[str, bool]]:
+    """The text in pieces, each with whether the pattern matched it (its first group, if it has one)."""
+    pieces, start = [], 0
+    for found in pattern.finditer(text):
+        pieces += [(text[start : found.start()], False), (found[pattern.groups and 1], True)]
+        start = found.end()
+    return [piece for piece in (*pieces, (text[start:], False)) if piece[0]]
+
+
+def only_emoji(text: str) -> bool:
+    """Up to three emoji and nothing else: shown large, as WhatsApp does."""
+    return (
+        0 < len(text.strip()) <= 24
+        and len(re.sub(r"[\s\ufe0f]|\u200d.", "", text)) <= 3
+        and bool(_EMOJI.fullmatch(text))
+    )
+
+
+def excerpt(text: str, q: str) -> Markup:
+    """The part of a found text where the first of the words stands, with all of them marked."""
+    line = " ".join(text.split())
+    wanted = [re.escape(word) for word in re.findall(r"\w+", q)]
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(wanted)})\w*", re.IGNORECASE) if wanted else None
+    found = pattern.search(line) if pattern else None
+    if pattern is None or found is None:
+        return escape(line[:160])
+    start = max(0, found.start() - 30)
+    line = ("…" if start else "") + line[start : start + 160]
+    return Markup("").join(
+        Markup("<mark>{}</mark>").format(part) if inside else escape(part) for part, inside in _alternate(pattern, line)
+    )
+
+
+# --- what isn't text ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """``phone``: it can be seen there."""
+
+    title: str
+    text: str
+    phone: bool
+
+
+_UNSUPPORTED: Final = {
+    "poll_creation": "A poll",
+    "poll_update": "A vote in a poll",
+    "group_invite": "An invitation to a group",
+    "gif": "A GIF",
+    "product": "A product",
+    "pin": "A pinned message",
+    "keep_in_chat": "A kept message",
+    "link_preview": "A link",
+    "edit": "An edit",
+}
+
+
+def placeholder(kind: str, content: Mapping[str, Any]) -> Placeholder | None:
+    """None when a message of this type has a form of its own."""
+    if kind == "media_placeholder":
+        return Placeholder("Older media", "It stays on the phone: open the chat there to see it.", True)
+    if kind not in ("unsupported", "errors", "unknown"):
+        return None
+    errors = content.get("errors")
+    codes = {error.get("code") for error in errors if isinstance(error, dict)} if isinstance(errors, list) else set()
+    if 131060 in codes or "131060" in codes:
+        return Placeholder(
+            "Only on the phone for now",
+            "WhatsApp hasn't handed this message to the platform. It may still come; until then, read it on the phone.",
+            True,
+        )
+    what = _UNSUPPORTED.get(_string(content.get("type")) or "", "A message of this kind")
+    return Placeholder(what, "WhatsApp doesn't pass this type on to platforms. It can be seen on the phone.", True)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Somebody's contact card."""
+
+    name: str
+    note: str
+    phones: tuple[tuple[str, str | None], ...]  # as written, and the address that opens a chat
+
+
+def cards(content: Mapping[str, Any]) -> list[Card]:
+    found = []
+    for item in _dicts(content.get("items")):
+        phones = []
+        for phone in _dicts(item.get("phones")):
+            number = identity.digits(_string(phone.get("wa_id")) or "")
+            shown = _string(phone.get("phone")) or identity.format_phone(number)
+            phones.append((shown, f"https://wa.me/{number}" if number else None))
+        name = item.get("name")
+        org = item.get("org")
+        found.append(
+            Card(
+                (_string(name.get("formatted_name")) if isinstance(name, dict) else None) or "Contact",
+                (_string(org.get("company")) if isinstance(org, dict) else None) or "",
+                tuple(phones),
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A location: what it is called, and a map of it."""
+
+    name: str
+    address: str
+    map: str
+
+
+def place(content: Mapping[str, Any]) -> Place | None:
+    try:
+        latitude, longitude = float(content["latitude"]), float(content["longitude"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Place(
+        _string(content.get("name")) or f"{latitude:.5f}, {longitude:.5f}",
+        _string(content.get("address")) or "",
+        f"https://www.openstreetmap.org/?mlat={latitude:.6f}&mlon={longitude:.6f}#map=16/{latitude:.6f}/{longitude:.6f}",
+    )
+
+
+def choices(content: Mapping[str, Any]) -> list[str]:
+    """The buttons or list rows that a message of ours offers."""
+    action = content.get("action")
+    if not isinstance(action, dict):
+        return []
+    found = [_title(button.get("reply")) for button in _dicts(action.get("buttons"))]
+    for section in _dicts(action.get("sections")):
+        found += [_title(row) for row in _dicts(section.get("rows"))]
+    parameters = action.get("parameters")
+    if isinstance(parameters, dict):
+        found.append(_string(parameters.get("display_text")) or "")
+    return [title for title in found if title]
+
+
+def size(octets: int | None) -> str:
+    """A file's size as people say it."""
+    if octets is None:
+        return ""
+    amount = float(octets)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+def _title(value: Any) -> str:
+    return (_string(value.get("title")) or "") if isinstance(value, dict) else ""
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
