@@ -491,21 +491,10 @@ def _edit(message: Json, kind: str, wamid: str, at: int, outgoing: bool, person:
     said = _object(message.get(kind))
     original = _id(said.get("original_message_id"), f"the original of {kind} {wamid}")
     if kind == "revoke":
-        return Edit(address, person, wamid, original, kind, outgoing, at, None, None, None, crc32(wamid.encode()))
+        return Edit(address, person, wamid, original, kind, outgoing, at, None, None, None, _tie(wamid, original))
     body = _body(_object(said.get("message")))
-    return Edit(
-        address,
-        person,
-        wamid,
-        original,
-        kind,
-        outgoing,
-        at,
-        body.type,
-        body.text,
-        body.content,
-        crc32(wamid.encode()),
-    )
+    tie = _tie(wamid, original, body.type, body.text, body.content)
+    return Edit(address, person, wamid, original, kind, outgoing, at, body.type, body.text, body.content, tie)
 
 
 # --- fields -------------------------------------------------------------------------------------------------------

@@ -32,9 +32,11 @@ def version(rank: int, at: int, tie: int) -> int:
     return rank << 60 | at << 27 | tie & _TIE
 
 
-def register_version(at: int, value: str | None) -> int:
-    """63 bits: unix seconds (33), tie-break (30)."""
-    return at << 30 | crc32((value or "").encode()) & _TIE30
+def register_version(at: int, *values: str | None) -> int:
+    """63 bits: unix seconds (33), tie-break (30) made from all values that the version governs."""
+    if len(values) == 1 and values[0] is not None:
+        return at << 30 | crc32(values[0].encode()) & _TIE30
+    return at << 30 | crc32(msgspec.json.encode(values)) & _TIE30
 
 
 class MessageRow(msgspec.Struct, omit_defaults=True):
@@ -150,6 +152,7 @@ class EditRow(msgspec.Struct, omit_defaults=True):
     original: str
     kind: str
     outgoing: bool
+    version: int
     at: int
     type: str | None = None
     text: str | None = None
@@ -189,6 +192,7 @@ class Rows:
         self.people: dict[tuple[int, Keys], ContactRow] = {}
         self.messages: dict[tuple[int, str], MessageRow] = {}
         self.of: dict[tuple[int, str], list[Keys]] = {}  # whose chat a message is in, as the events said
+        self.live_at: dict[tuple[int, str], int] = {}  # when a message happened, as its live accounts said
         self.statuses: dict[tuple[int, str, int], StatusRow] = {}
         self.edits: dict[tuple[int, str], EditRow] = {}
         self.notices: dict[tuple[int, str, int, int], NoticeRow] = {}
@@ -229,18 +233,26 @@ class Rows:
             "phone" if event.outgoing else "customer", None, event.delivery,
         )  # fmt: skip
         self._message(row, keys)
+        if event.live:
+            key = (number_id, event.wamid)
+            self.live_at[key] = max(self.live_at.get(key, 0), event.at)
 
     def _saw_edit(self, number_id: int, event: wire.Edit, received: int) -> None:
         keys = self._person(number_id, event.person, event.at)
-        self.edits[number_id, event.wamid] = EditRow(
-            number_id, event.wamid, event.original, event.kind, event.outgoing, event.at,
+        told = event.at << 30 | event.tie & _TIE30
+        edit = EditRow(
+            number_id, event.wamid, event.original, event.kind, event.outgoing, told, event.at,
             event.type, event.text, event.content,
         )  # fmt: skip
+        # History may tell of the same event with a later time (when a device got it); the first telling stays.
+        known = self.edits.get((number_id, event.wamid))
+        if known is None or edit.version < known.version:
+            self.edits[number_id, event.wamid] = edit
         row = MessageRow(number_id, event.original, event.outgoing)
         if event.kind == "revoke":
             row.revoked_at = event.at
         else:
-            row.edit_v = event.at << 30 | event.tie & _TIE30
+            row.edit_v = told
             row.edit_text, row.edit_content = event.text, event.content
         self._message(row, keys)
 
@@ -261,7 +273,7 @@ class Rows:
         keys = self._person(number_id, event.person, 0)
         change = ContactRow(number_id)
         change.book_name, change.book_first = event.full_name, event.first_name
-        change.book_v = register_version(event.at, event.full_name)
+        change.book_v = register_version(event.at, event.full_name, event.first_name)
         self.people[number_id, keys].absorb(change)
 
     def _saw_move(self, number_id: int, event: wire.PersonMoved, received: int) -> None:

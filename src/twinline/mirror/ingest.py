@@ -82,6 +82,7 @@ def read(body: bytes, heavy_from: int) -> Arrival:
 
 async def ingest(app: App, tx: Tx, arrivals: Sequence[Arrival], followers: Sequence[Follower], now: datetime) -> None:
     """Archives the bodies and folds the light ones. The caller commits."""
+    await tx.by_key()
     unique = {arrival.digest: arrival for arrival in arrivals}
     readable = [arrival for arrival in unique.values() if arrival.parsed is not None]
     claims = await _claim(tx, (event for a in readable if a.parsed for event in a.parsed.events))
@@ -111,6 +112,7 @@ async def fold_slice(
     app: App, tx: Tx, found: Sequence[wire.Event], followers: Sequence[Follower], now: datetime
 ) -> set[str]:
     """Folds events of a body that is archived already; answers the addresses that no number here has."""
+    await tx.by_key()
     claims = await _claim(tx, found)
     told = [(number_id, event) for event in found for number_id in claims.of(event.address)]
     await _fold(app, tx, claims.numbers, told, followers, now)
@@ -222,22 +224,24 @@ async def _fold(
 async def _resolve(tx: Tx, rows: Rows, folded: Folded, now: datetime) -> set[tuple[int, str]]:
     """Gives every person and message of the batch its contact; answers the messages seen before."""
     pairs = list(dict.fromkeys((number_id, key) for number_id, keys in rows.people for key in keys))
-    connection = tx.connection
-    async with connection.pipeline():
-        identified = await connection.execute(
+    async with tx.pipeline():
+        identified = await tx.hot(
             queries.IDENTIFY, {"numbers": [n for n, _ in pairs], "keys": [key for _, key in pairs]}
         )
-        recalled = await connection.execute(
+        recalled = await tx.hot(
             queries.RECALL,
             {"numbers": [n for n, _ in rows.messages], "wamids": [wamid for _, wamid in rows.messages]},
         )
     contact_of: dict[tuple[int, str], int] = {(n, key): c for n, key, c in await identified.fetchall()}
     contact_of_message: dict[tuple[int, str], int] = {}
     seen: set[tuple[int, str]] = set()
-    for number_id, wamid, contact_id, has_come in await recalled.fetchall():
+    homeless: list[tuple[int, str]] = []  # media follow-ups that didn't say to whom
+    for number_id, wamid, contact_id, came_live, came in await recalled.fetchall():
         if contact_id is not None:
             contact_of_message[number_id, wamid] = contact_id
-        if has_come:
+        elif came:
+            homeless.append((number_id, wamid))
+        if came_live:
             seen.add((number_id, wamid))
     if not _settled(rows, contact_of, contact_of_message):
         await _join_people(tx, rows, folded, contact_of, contact_of_message, now)
@@ -248,6 +252,10 @@ async def _resolve(tx: Tx, rows: Rows, folded: Folded, now: datetime) -> set[tup
     for message_key, contact_id in contact_of_message.items():
         if rows.messages[message_key].contact_id is None:
             rows.messages[message_key].contact_id = contact_id
+    for message_key in homeless:
+        found = rows.messages[message_key].contact_id
+        if found is not None:
+            folded.tell(message_key[0], "chats", found)
     return seen
 
 
@@ -340,8 +348,7 @@ async def _write(tx: Tx, rows: Rows, folded: Folded, now: datetime) -> None:
         known = contacts.setdefault((person.number_id, person.id), person)
         if known is not person:
             known.absorb(person)
-    connection = tx.connection
-    async with connection.pipeline():
+    async with tx.pipeline():
         for statement, found in (
             (queries.WRITE_CONTACTS, contacts.values()),
             (queries.WRITE_MESSAGES, rows.messages.values()),
@@ -350,11 +357,11 @@ async def _write(tx: Tx, rows: Rows, folded: Folded, now: datetime) -> None:
             (queries.WRITE_NOTICES, rows.notices.values()),
         ):
             if found:
-                await connection.execute(statement, (_json(found),), prepare=True)
+                await tx.hot(statement, (_json(found),))
         if rows.chunks:
-            await connection.execute(queries.WRITE_CHUNKS, {"rows": _json(rows.chunks.values()), "now": now})
+            await tx.hot(queries.WRITE_CHUNKS, {"rows": _json(rows.chunks.values()), "now": now})
         if rows.declined:
-            await connection.execute(queries.DECLINE_HISTORY, {"numbers": list(rows.declined), "now": now})
+            await tx.hot(queries.DECLINE_HISTORY, {"numbers": list(rows.declined), "now": now})
         await _erase(tx, rows, folded)
 
 
@@ -364,7 +371,7 @@ async def _erase(tx: Tx, rows: Rows, folded: Folded) -> None:
     if numbers:
         wamids = [wamid for number_id, wamid in rows.messages if number_id in numbers]
         for statement in (queries.ERASE_REVOKED, queries.ERASE_EDITED, queries.ERASE_EDITS):
-            await tx.connection.execute(statement, {"numbers": numbers, "wamids": wamids})
+            await tx.hot(statement, {"numbers": numbers, "wamids": wamids})
 
 
 async def _tell(tx: Tx, rows: Rows, folded: Folded, seen: set[tuple[int, str]], now: datetime) -> None:
@@ -379,11 +386,12 @@ async def _tell(tx: Tx, rows: Rows, folded: Folded, seen: set[tuple[int, str]], 
         contact_id = row.contact_id
         what = _what(row, (number_id, wamid) in seen)
         if row.type is not None:
+            live_at = rows.live_at.get((number_id, wamid))
+            if live_at is not None and row.outgoing:
+                phone_seen[number_id] = max(phone_seen.get(number_id, 0), live_at)
             if row.live and (number_id, wamid) not in seen:
                 if not row.outgoing:
                     inbound[number_id] = inbound.get(number_id, 0) + 1
-                else:
-                    phone_seen[number_id] = max(phone_seen.get(number_id, 0), row.at or 0)
                 if contact_id is not None:
                     said = Said(number_id, contact_id, wamid, row.type, row.at or 0)
                     (folded.echoed if row.outgoing else folded.received).append(said)
@@ -392,7 +400,7 @@ async def _tell(tx: Tx, rows: Rows, folded: Folded, seen: set[tuple[int, str]], 
                 media.append({"number_id": number_id, "media_id": row.media_id,
                               "mime_type": about.get("mime_type"), "sha256": about.get("sha256")})  # fmt: skip
             if contact_id is not None:
-                answered = row.at if row.live and row.outgoing else None
+                answered = live_at if row.outgoing else None
                 known = touched.get((number_id, contact_id))
                 touched[number_id, contact_id] = max(filter(None, (known, answered)), default=None)
         if contact_id is not None:
@@ -416,7 +424,7 @@ async def _tell(tx: Tx, rows: Rows, folded: Folded, seen: set[tuple[int, str]], 
             folded.flag(person.number_id, "contacts")
     if touched:
         chats = [{"number_id": n, "contact_id": c, "answered_at": at} for (n, c), at in touched.items()]
-        await tx.connection.execute(queries.REFRESH_CHATS, (as_json(chats),), prepare=True)
+        await tx.hot(queries.REFRESH_CHATS, (as_json(chats),))
     if inbound or phone_seen:
         await _charge(tx, folded, inbound, phone_seen, now)
     if media:
@@ -451,7 +459,7 @@ async def _charge(tx: Tx, folded: Folded, inbound: dict[int, int], phone_seen: d
         }
         for number_id in sorted(inbound.keys() | phone_seen.keys())
     ]
-    await tx.execute(queries.CHARGE, (as_json(rows),))
+    await tx.hot(queries.CHARGE, (as_json(rows),))
 
 
 def _json(rows: Iterable[msgspec.Struct]) -> str:

@@ -14,7 +14,7 @@ FOR NO KEY UPDATE
 ARCHIVE = """
 INSERT INTO webhooks (received_on, digest, received_at, state, reason, body)
 SELECT %(day)s, r.digest, %(now)s, r.state, r.reason, r.body
-FROM unnest(%(digests)s::bytea[], %(states)s::text[], %(reasons)s::text[], %(bodies)s::bytea[])
+FROM unnest(%(digests)b::bytea[], %(states)s::text[], %(reasons)s::text[], %(bodies)b::bytea[])
     AS r(digest, state, reason, body)
 ORDER BY r.digest
 ON CONFLICT DO NOTHING
@@ -35,9 +35,9 @@ FROM unnest(%(numbers)s::bigint[], %(keys)s::text[]) AS r(number_id, key)
 JOIN identities i ON i.number_id = r.number_id AND i.key = r.key
 """
 
-# What is known of these messages before the batch: its chat, and whether it has been seen itself.
+# What is known of these messages before the batch: its chat, whether it came live, and whether it came at all.
 RECALL = """
-SELECT m.number_id, m.wamid, m.contact_id, m.type IS NOT NULL AND m.live
+SELECT m.number_id, m.wamid, m.contact_id, m.type IS NOT NULL AND m.live, m.type IS NOT NULL
 FROM unnest(%(numbers)s::bigint[], %(wamids)s::text[]) AS r(number_id, wamid)
 JOIN messages m ON m.number_id = r.number_id AND m.wamid = r.wamid
 """
@@ -116,17 +116,21 @@ SELECT r.number_id, r.wamid, r.status, r.version, to_timestamp(r.at), r.detail
 FROM json_to_recordset(%s::json)
     AS r(number_id bigint, wamid text, status smallint, version bigint, at bigint, detail jsonb)
 ORDER BY r.number_id, r.wamid COLLATE "C", r.status
-ON CONFLICT (number_id, wamid, status) DO UPDATE SET version = excluded.version, at = excluded.at, detail = excluded.detail
+ON CONFLICT (number_id, wamid, status) DO UPDATE SET
+    version = excluded.version, at = excluded.at, detail = excluded.detail
 WHERE excluded.version < o.version
 """
 
 WRITE_EDITS = """
-INSERT INTO edits (number_id, wamid, original, kind, outgoing, at, type, text, content)
-SELECT r.number_id, r.wamid, r.original, r.kind, r.outgoing, to_timestamp(r.at), r.type, r.text, r.content
+INSERT INTO edits AS o (number_id, wamid, original, kind, outgoing, version, at, type, text, content)
+SELECT r.number_id, r.wamid, r.original, r.kind, r.outgoing, r.version, to_timestamp(r.at), r.type, r.text, r.content
 FROM json_to_recordset(%s::json) AS r(number_id bigint, wamid text, original text, kind text, outgoing boolean,
-    at bigint, type text, text text, content jsonb)
+    version bigint, at bigint, type text, text text, content jsonb)
 ORDER BY r.number_id, r.wamid COLLATE "C"
-ON CONFLICT DO NOTHING
+ON CONFLICT (number_id, wamid) DO UPDATE SET
+    original = excluded.original, kind = excluded.kind, outgoing = excluded.outgoing, version = excluded.version,
+    at = excluded.at, type = excluded.type, text = excluded.text, content = excluded.content
+WHERE excluded.version < o.version
 """
 
 WRITE_NOTICES = """
@@ -165,25 +169,23 @@ UPDATE messages SET text = edit_text, content = edit_content
 WHERE number_id = ANY(%(numbers)s) AND wamid = ANY(%(wamids)s) AND edit_v >= 0 AND type IS NOT NULL
 """
 ERASE_EDITS = """
-UPDATE edits e SET text = NULL, content = NULL
-FROM messages m
-WHERE e.number_id = ANY(%(numbers)s) AND e.original = ANY(%(wamids)s)
-  AND m.number_id = e.number_id AND m.wamid = e.original AND m.type IS NOT NULL
+UPDATE edits SET text = NULL, content = NULL WHERE number_id = ANY(%(numbers)s) AND original = ANY(%(wamids)s)
 """
 
 # A chat's line in the list is a function of its messages (and of how far the team has read), computed anew for each
-# chat that a batch touched: nothing to keep in step.
+# chat that a batch touched: nothing to keep in step. A chat of reactions alone has no line (last_at is NULL), but its
+# window is open all the same.
 REFRESH_CHATS = """
 INSERT INTO chats AS c (number_id, contact_id, last_at, last_wamid, last_inbound_at, answered_at, unread)
 SELECT t.number_id, t.contact_id, last.at, last.wamid, inbound.at,
        greatest(k.answered_at, to_timestamp(t.answered_at)), waiting.n
 FROM json_to_recordset(%s::json) AS t(number_id bigint, contact_id bigint, answered_at bigint)
 LEFT JOIN chats k ON k.number_id = t.number_id AND k.contact_id = t.contact_id
-CROSS JOIN LATERAL (
+LEFT JOIN LATERAL (
     SELECT m.at, m.wamid FROM messages m
     WHERE m.number_id = t.number_id AND m.contact_id = t.contact_id AND m.type <> 'reaction'
     ORDER BY m.at DESC, m.wamid DESC LIMIT 1
-) last
+) last ON true
 LEFT JOIN LATERAL (
     SELECT m.at FROM messages m
     WHERE m.number_id = t.number_id AND m.contact_id = t.contact_id
@@ -201,6 +203,7 @@ CROSS JOIN LATERAL (
         LIMIT 1000
     ) unanswered
 ) waiting
+WHERE last.at IS NOT NULL OR inbound.at IS NOT NULL OR k.contact_id IS NOT NULL
 ORDER BY t.number_id, t.contact_id
 ON CONFLICT (number_id, contact_id) DO UPDATE SET
     last_at = excluded.last_at, last_wamid = excluded.last_wamid, last_inbound_at = excluded.last_inbound_at,

@@ -238,6 +238,7 @@ CREATE TABLE edits (
     original   text COLLATE "C" NOT NULL,
     kind       text NOT NULL CHECK (kind IN ('edit', 'revoke')),
     outgoing   boolean NOT NULL,
+    version    bigint NOT NULL,
     at         timestamptz NOT NULL,
     type       text,
     text       text,
