@@ -275,7 +275,7 @@ ORDER BY quoted, outgoing, at DESC, wamid DESC
 EDITS = """
 SELECT original, at, text FROM edits
 WHERE number_id = %s AND original = ANY(%s) AND kind = 'edit' AND type IS DISTINCT FROM 'reaction'
-ORDER BY original, at, wamid
+ORDER BY original, version, wamid
 """
 
 FAILURES = "SELECT wamid, detail FROM statuses WHERE number_id = %s AND wamid = ANY(%s) AND status = %s"

@@ -130,7 +130,7 @@ def excerpt(text: str, q: str) -> Markup:
     found = pattern.search(line) if pattern else None
     if pattern is None or found is None:
         return escape(line[:160])
-    start = max(0, found.start() - 30)
+    start = line.find(" ", found.start() - 30, found.start()) + 1 if found.start() > 30 else 0
     line = ("…" if start else "") + line[start : start + 160]
     return Markup("").join(
         Markup("<mark>{}</mark>").format(part) if inside else escape(part) for part, inside in _alternate(pattern, line)

@@ -227,12 +227,15 @@ function place(got, asked) {
 
 // ---- how much is unread --------------------------------------------------------------------------------------------
 
-let unread = Number(inbox.dataset.unread);
+let unread = 0;
 
 function count(response) {
   const said = response.headers.get("X-Unread");
-  if (said === null) return;
-  unread = Number(said);
+  if (said !== null) showUnread(Number(said));
+}
+
+function showUnread(chats) {
+  unread = chats;
   const text = unread < 100 ? String(unread) : "99+";
   for (const badge of [document.getElementById("chip-unread"), document.getElementById("rail-unread")]) {
     if (!badge) continue;
@@ -314,3 +317,4 @@ document.addEventListener("keydown", (event) => {
 
 start();
 settle();
+showUnread(Number(inbox.dataset.unread));

@@ -15,7 +15,7 @@ export function voices(root) {
 function player(box) {
   const [button, bar, output] = [box.querySelector(".play"), box.querySelector("input"), box.querySelector("output")];
   const audio = new Audio();
-  audio.preload = "none";
+  audio.preload = "metadata";
   audio.src = box.dataset.src;
 
   const draw = () => {
