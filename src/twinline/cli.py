@@ -33,6 +33,11 @@ from twinline.sending import service as sending
 from twinline.sending.models import Draft, Lane, Refused
 from twinline.settings import Settings
 
+try:
+    from uvloop import new_event_loop
+except ImportError:  # Windows has none
+    from asyncio import new_event_loop
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -68,7 +73,8 @@ def _settings(data: Path | None, **values: Any) -> Settings:
 
 def _run(work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
     log.configure(json=not sys.stderr.isatty())
-    return asyncio.run(work(*args, **kwargs))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(work(*args, **kwargs))
 
 
 # --- running ------------------------------------------------------------------------------------------------------

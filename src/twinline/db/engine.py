@@ -5,7 +5,7 @@ frozen classes (``row=`` below). One commit, at the edge: only ``Database.transa
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 import orjson
@@ -18,6 +18,11 @@ T = TypeVar("T")
 Params = Sequence[Any] | Mapping[str, Any]
 
 set_json_loads(orjson.loads)
+
+BY_KEY = """
+SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+       set_config('enable_mergejoin', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)
+"""
 
 
 def as_json(value: object) -> str:
@@ -35,6 +40,22 @@ class Tx:
         """Runs the statement; answers how many rows it touched."""
         cursor = await self.connection.execute(sql, params)
         return cursor.rowcount
+
+    async def hot(self, sql: str, params: Params = ()) -> psycopg.AsyncCursor[Any]:
+        """A statement of the busiest path: planned once per connection. Inside ``pipeline`` it waits for nothing."""
+        return await self.connection.execute(sql, params, prepare=True)
+
+    def pipeline(self) -> AbstractAsyncContextManager[Any]:
+        """Statements inside go out together; their cursors are read after it."""
+        return self.connection.pipeline()
+
+    async def by_key(self) -> None:
+        """For the rest of the transaction every lookup goes by key.
+
+        On a young database the planner knows no sizes yet: it would read whole tables, or pick an index by chance,
+        and keep that plan for as long as the connection lives.
+        """
+        await self.connection.execute(BY_KEY, prepare=True)
 
     async def rows(self, sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
         async with self.connection.cursor(row_factory=tuple_row) as cursor:
