@@ -270,7 +270,7 @@ class _Wizard:
             checks=f"{action.removesuffix('/answers')}/checks",
             seen={"phone": None, "app_version": None, "days_in_use": None, **seen},
             heading="What stands in the way",
-            lines=[line for line in lines if line.status is not Status.OK],
+            lines=[line for line in lines if line.status in (Status.FAIL, Status.ASK)],
         )
 
     async def checks(self, request: Request) -> Response:
@@ -393,7 +393,8 @@ class _Wizard:
     async def _progress_page(self, request: Request, template: str, guest: _Guest, onboarding: Onboarding) -> Response:
         async with self._app.db.transaction() as tx:
             number = await queries.number(tx, guest.organisation_id, onboarding.number_id or 0)
-        return render(request, template, at=3, base=guest.base, onboarding=onboarding, number=number, words=words)
+        at = 4 if onboarding.step == "done" else 3
+        return render(request, template, at=at, base=guest.base, onboarding=onboarding, number=number, words=words)
 
     async def _guest(self, request: Request) -> _Guest:
         if sealed := request.path_params.get("invitation"):

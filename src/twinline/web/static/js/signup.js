@@ -94,7 +94,8 @@ function start(box, { sdk, appId, version, options, origins, finish, csrf }) {
         location.assign(answer.next);
         return;
       }
-      say(answer.problem, true);
+      // Leaving the window is a decision, not a fault.
+      say(answer.problem, message?.event !== "CANCEL" || Boolean(message.data?.error_message));
     } catch {
       say("Our server didn't answer, so the connection wasn't finished. Check the network, then start again.", true);
     }
