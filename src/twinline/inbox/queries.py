@@ -291,7 +291,8 @@ SELECT o.id, o.created_at, o.type, o.text, o.content, o.quoted, o.state, o.autho
 FROM outbox o
 LEFT JOIN users u ON u.id = o.author_id AND o.author = 'person' AND u.organisation_id = %(organisation)s
 LEFT JOIN messages q ON q.number_id = o.number_id AND q.wamid = o.quoted
-WHERE o.number_id = %(number)s AND o.contact_id = %(contact)s AND o.state NOT IN ('sent', 'cancelled')
+WHERE o.number_id = %(number)s AND o.contact_id = %(contact)s
+  AND o.state <> 'sent' AND o.state <> 'cancelled' AND o.type <> 'reaction'
   AND (%(ids)s::bigint[] IS NULL OR o.id = ANY(%(ids)s))
 ORDER BY o.id DESC LIMIT 50
 """

@@ -245,9 +245,11 @@ export class Composer {
   }
 
   async react(wamid, emoji) {
+    const undo = this.thread.reacting(wamid, emoji);
     try {
       await this.post({ key: crypto.randomUUID(), type: "reaction", text: emoji, quoted: wamid });
     } catch (error) {
+      undo();
       if (error.status === 409) this.refused(error.html);
       else toast(error.message, "danger");
     }

@@ -349,6 +349,23 @@ export class Thread {
     bar.firstElementChild.focus({ preventScroll: true });
   }
 
+  /** Shows a reaction before WhatsApp has it; the message is drawn anew when it does. Answers how to take it back. */
+  reacting(wamid, emoji) {
+    const bubble = document.getElementById(`m-${wamid}`);
+    const before = bubble.querySelector(".reactions")?.cloneNode(true);
+    const chips = bubble.querySelector(".reactions") ?? Object.assign(document.createElement("div"), { className: "reactions" });
+    chips.querySelector('[title="You"]')?.remove();
+    if (emoji) chips.append(Object.assign(document.createElement("span"), { title: "You", textContent: emoji, className: "sending" }));
+    if (chips.children.length) bubble.querySelector(".body").append(chips);
+    else chips.remove();
+    bubble.classList.toggle("reacted", chips.children.length > 0);
+    return () => {
+      chips.remove();
+      if (before) bubble.querySelector(".body").append(before);
+      bubble.classList.toggle("reacted", Boolean(before));
+    };
+  }
+
   closeFaces() {
     this.root.querySelector(".react-bar")?.remove();
   }

@@ -1,0 +1,159 @@
+"""The stream: nothing is missed, nothing is told to a stranger, nobody is told everything."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+
+from twinline.app import App
+from twinline.inbox import live as live_module
+from twinline.inbox.live import Live
+from twinline.mirror import events, turn
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def live(app: App) -> AsyncIterator[Live]:
+    hub = Live(app)
+    await hub.start()
+    yield hub
+    await hub.stop()
+
+
+async def tell(shop: Any, *chats: int) -> None:
+    async with shop.app.db.transaction() as tx:
+        await turn.take(tx, [shop.number_id])
+        await events.publish(tx, {shop.number_id: {"chats": list(chats)}}, shop.now)
+
+
+class Stream:
+    """Reads server-sent events one by one."""
+
+    def __init__(self, hub: Live, shop: Any, since: str | None) -> None:
+        self._chunks = hub.stream(shop.viewer.organisation_id, since)
+        self.id = ""
+
+    async def next(self) -> dict[str, Any]:
+        async for chunk in self._chunks:
+            fields = dict(line.split(": ", 1) for line in chunk.strip().split("\n") if ": " in line)
+            self.id = fields.get("id", self.id)
+            if "event" in fields:
+                return {"event": fields["event"]}
+            if "data" in fields:
+                found: dict[str, Any] = orjson.loads(fields["data"])
+                return found
+        return {"event": "end"}
+
+    async def soon(self) -> dict[str, Any]:
+        return await asyncio.wait_for(self.next(), 5)
+
+    async def close(self) -> None:
+        await self._chunks.aclose()  # type: ignore[attr-defined]
+
+
+async def test_an_event_arrives_with_the_cursor_that_continues_after_it(shop: Any, live: Live) -> None:
+    stream = Stream(live, shop, f"{shop.number_id}:0")
+    first = asyncio.create_task(stream.soon())
+    await asyncio.sleep(0.1)
+    await tell(shop, 7)
+    assert await first == {"number_id": shop.number_id, "seq": 1, "chats": [7]}
+    assert stream.id == f"{shop.number_id}:1"
+    await stream.close()
+    await tell(shop, 8)
+    await tell(shop, 9)
+    again = Stream(live, shop, stream.id)
+    assert [(await again.soon())["chats"] for _ in range(2)] == [[8], [9]]
+    await again.close()
+
+
+async def test_without_a_cursor_a_stream_begins_at_the_present(shop: Any, live: Live) -> None:
+    await tell(shop, 1)
+    stream = Stream(live, shop, None)
+    news = asyncio.create_task(stream.soon())
+    await asyncio.sleep(0.1)
+    await tell(shop, 2)
+    assert (await news)["chats"] == [2]
+    await stream.close()
+
+
+async def test_a_stranger_hears_nothing_whatever_cursor_they_bring(shop: Any, another_shop: Any, live: Live) -> None:
+    other = await another_shop("Somebody else")
+    await tell(shop, 1)
+    spy = Stream(live, other, f"{shop.number_id}:0,{other.number_id}:0")
+    heard = asyncio.create_task(spy.soon())
+    await asyncio.sleep(0.1)
+    await tell(shop, 2)
+    await tell(other, 3)
+    assert (await heard)["number_id"] == other.number_id
+    await spy.close()
+
+
+async def test_a_lost_notice_only_delays(shop: Any, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "SWEEP", 0.1)
+    stream = Stream(live, shop, f"{shop.number_id}:0")
+    news = asyncio.create_task(stream.soon())
+    await asyncio.sleep(0.1)
+    await tell(shop, 0)  # wakes the pump, which then sleeps by the shorter measure
+    assert (await news)["chats"] == [0]
+    news = asyncio.create_task(stream.soon())
+    async with shop.app.db.transaction() as tx:  # as events.publish does, but without its notice
+        await tx.execute("UPDATE numbers SET event_seq = event_seq + 1 WHERE id = %s", (shop.number_id,))
+        await tx.execute(
+            "INSERT INTO events SELECT id, event_seq, %s, '{\"chats\": [5]}' FROM numbers WHERE id = %s",
+            (shop.now, shop.number_id),
+        )
+    assert (await news)["chats"] == [5]
+    await stream.close()
+
+
+async def test_the_hub_hears_again_after_its_connection_was_cut(shop: Any, live: Live) -> None:
+    stream = Stream(live, shop, f"{shop.number_id}:0")
+    news = asyncio.create_task(stream.soon())
+    await asyncio.sleep(0.2)
+    await shop.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE query LIKE 'LISTEN%%' AND datname = current_database()"
+    )
+    await tell(shop, 4)
+    assert (await news)["chats"] == [4]
+    await stream.close()
+
+
+async def test_whoever_is_too_far_behind_is_told_to_load_again(shop: Any, live: Live) -> None:
+    await shop.execute("UPDATE numbers SET event_seq = %s", (live_module.BEHIND + 1,))
+    assert await Stream(live, shop, f"{shop.number_id}:0").soon() == {"event": "reload"}
+
+
+async def test_events_that_were_cleared_away_are_not_passed_over_in_silence(shop: Any, live: Live) -> None:
+    for chat in range(5):
+        await tell(shop, chat)
+    await shop.execute("DELETE FROM events WHERE seq <= 3")
+    assert await Stream(live, shop, f"{shop.number_id}:1").soon() == {"event": "reload"}
+
+
+async def test_a_browser_that_is_too_slow_is_told_to_load_again(
+    shop: Any, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = Stream(live, shop, f"{shop.number_id}:0")
+    news = asyncio.create_task(stream.soon())
+    await asyncio.sleep(0.1)
+    await tell(shop, 1)
+    await news
+    monkeypatch.setattr(live_module, "HEARTBEAT", 0.05)
+    [subscriber] = live._subscribers[shop.number_id]
+    for seq in range(live_module.QUEUE + 1):
+        subscriber.offer(live_module.Event(shop.number_id, seq, "{}"))
+    assert subscriber.overflown
+    assert await stream.soon() == {"event": "reload"}
+
+
+async def test_a_closed_stream_leaves_nothing_behind(shop: Any, live: Live) -> None:
+    stream = Stream(live, shop, f"{shop.number_id}:0")
+    await tell(shop, 1)
+    await stream.soon()
+    await stream.close()
+    assert not live._subscribers
+    assert not live._heads
