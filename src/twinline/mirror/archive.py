@@ -32,4 +32,5 @@ async def keep_days(tx: Tx, today: date, days: int) -> None:
     for name in existing:
         if name != "webhooks_other" and name < oldest:
             await tx.connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
-    await tx.execute("DELETE FROM webhooks_other WHERE received_on < %s", (today - timedelta(days=days),))
+    for table in ("webhooks_other", "unclaimed"):
+        await tx.execute(f"DELETE FROM {table} WHERE received_on < %s", (today - timedelta(days=days),))

@@ -86,20 +86,18 @@ class Hook:
         declared = headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > limit:
             return self._refuse(413, "too_large", b"A webhook body is at most 3 MB.")
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if message.get("more_body"):
-            parts = [body]
-            size = len(body)
-            while message.get("more_body"):
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return 400, b""
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > limit:
-                    return self._refuse(413, "too_large", b"A webhook body is at most 3 MB.")
-            body = b"".join(parts)
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return 400, b""
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > limit:
+                return self._refuse(413, "too_large", b"A webhook body is at most 3 MB.")
+            more = message.get("more_body", False)
+        body = b"".join(parts)
         if not self._secret or not signature.verify(self._secret, body, headers.get(b"x-hub-signature-256")):
             return self._refuse(401, "bad_signature", b"The X-Hub-Signature-256 header doesn't match this body.")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -128,6 +126,10 @@ class Hook:
                 continue
             try:
                 await self._commit([body for body, _ in batch])
+            except asyncio.CancelledError:
+                for _, done in batch:
+                    done.cancel()
+                raise
             except Exception as error:  # whatever it is, those who wait must hear of it and the lane must live
                 logger.error("batch_failed", bodies=len(batch), error=type(error).__name__)
                 for _, done in batch:
@@ -146,9 +148,9 @@ class Hook:
 
 
 async def commit(app: App, arrivals: Sequence[ingest.Arrival], followers: Sequence[Follower]) -> None:
-    """Ingests in one transaction; if the database refuses something in it, body by body.
+    """Ingests in one transaction; if something in it can't be folded, body by body, and the culprit is marked.
 
-    Raises psycopg.Error when the database is away.
+    Raises psycopg.OperationalError when the database is away.
     """
     for attempt in range(RETRIES):
         try:
@@ -158,19 +160,16 @@ async def commit(app: App, arrivals: Sequence[ingest.Arrival], followers: Sequen
         except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
             if attempt == RETRIES - 1:
                 raise
-        except psycopg.OperationalError:
-            raise
-        except psycopg.Error as error:
+        except Exception as error:
+            if ingest.is_away(error):
+                raise
             if len(arrivals) > 1:
                 for arrival in arrivals:
                     await commit(app, [arrival], followers)
                 return
             [culprit] = arrivals
             logger.error("body_refused", digest=culprit.digest.hex(), error=type(error).__name__)
-            culprit.parsed, culprit.problem = (
-                None,
-                f"the database refused it: {error.diag.message_primary or error}",
-            )
+            culprit.parsed, culprit.problem = None, ingest.reason(error)
             async with app.db.transaction() as tx:
                 await ingest.ingest(app, tx, [culprit], followers, app.clock.now())
             return

@@ -31,6 +31,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+import psycopg
 
 from twinline.app import App
 from twinline.db import Tx, as_json
@@ -41,6 +42,7 @@ from twinline.mirror import events, queries
 from twinline.mirror.fold import ContactRow, Keys, MessageRow, People, Rows
 from twinline.mirror.models import Folded, Follower, Number, Said
 from twinline.rules import budget
+from twinline.rules.identity import canonical_phone
 
 SLICE = 500  # events of a heavy body that are folded in one transaction
 
@@ -97,7 +99,7 @@ async def ingest(app: App, tx: Tx, arrivals: Sequence[Arrival], followers: Seque
         for event in arrival.parsed.events
         for number_id in claims.of(event.address)
     ]
-    await _fold(app, tx, claims.numbers, told, followers, now)
+    await _fold(app, tx, claims.numbers, told, followers, now, received=now)
     for arrival in unique.values():
         if arrival.heavy and arrival.digest in fresh:
             await defer_fold(tx, now.date().isoformat(), arrival.digest)
@@ -109,14 +111,30 @@ async def defer_fold(tx: Tx, day: str, digest: bytes) -> None:
 
 
 async def fold_slice(
-    app: App, tx: Tx, found: Sequence[wire.Event], followers: Sequence[Follower], now: datetime
+    app: App, tx: Tx, found: Sequence[wire.Event], followers: Sequence[Follower], now: datetime, received: datetime
 ) -> set[str]:
-    """Folds events of a body that is archived already; answers the addresses that no number here has."""
+    """Folds events of a body that was archived at ``received``; answers the addresses that no number here has."""
     await tx.by_key()
     claims = await _claim(tx, found)
     told = [(number_id, event) for event in found for number_id in claims.of(event.address)]
-    await _fold(app, tx, claims.numbers, told, followers, now)
+    await _fold(app, tx, claims.numbers, told, followers, now, received)
     return claims.homeless(found)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database can't be asked at present. Else what it was given is to blame.
+
+    A value that is too much for PostgreSQL (class 54, program limits) is an OperationalError to psycopg, but it won't
+    be less when it comes again.
+    """
+    return isinstance(error, psycopg.OperationalError) and not (error.sqlstate or "").startswith("54")
+
+
+def reason(error: Exception) -> str:
+    """Why a body couldn't be folded, for the operator."""
+    if isinstance(error, psycopg.Error):
+        return f"the database refused it: {error.diag.message_primary or error}"
+    return f"folding it failed: {type(error).__name__}: {error}"
 
 
 # --- claiming -----------------------------------------------------------------------------------------------------
@@ -136,17 +154,27 @@ class _Claims:
         if address.phone_number_id is not None:
             number = self._by_phone_number_id.get(address.phone_number_id)
             return [number.id] if number else []
-        # Account-level fields name the WABA, some of them also the number.
+        # Account-level fields name the WABA, and those about one number also its phone: the others aren't meant.
         numbers = self._by_waba.get(address.waba_id or "", [])
-        named = [number for number in numbers if address.phone == number.display_phone]
-        return [number.id for number in named or numbers]
+        if address.phone is None:
+            return [number.id for number in numbers]
+        phone = canonical_phone(address.phone)
+        return [number.id for number in numbers if canonical_phone(number.display_phone) == phone]
 
     def homeless(self, found: Iterable[wire.Event]) -> set[str]:
-        return {
-            f"n:{event.address.phone_number_id}" if event.address.phone_number_id else f"w:{event.address.waba_id}"
-            for event in found
-            if not self.of(event.address)
-        }
+        return {_home(event.address) for event in found if not self.of(event.address)}
+
+
+def _home(address: wire.Address) -> str:
+    """What a number must have to be the one that is meant; see ``homes``."""
+    if address.phone_number_id:
+        return f"n:{address.phone_number_id}"
+    return f"w:{address.waba_id}" + (f":{canonical_phone(address.phone)}" if address.phone else "")
+
+
+def homes(phone_number_id: str, waba_id: str, display_phone: str) -> list[str]:
+    """The addresses under which a number may have been spoken of before it was added."""
+    return [f"n:{phone_number_id}", f"w:{waba_id}", f"w:{waba_id}:{canonical_phone(display_phone)}"]
 
 
 async def _claim(tx: Tx, found: Iterable[wire.Event]) -> _Claims:
@@ -187,12 +215,33 @@ async def _archive(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> set[by
 
 
 async def keep_unclaimed(tx: Tx, homeless: Sequence[tuple[str, bytes]], day: Any, now: datetime) -> None:
-    """Notes which bodies wait for a number to be added."""
+    """Notes which bodies wait for a number to be added; one that was added meanwhile gets them at once."""
     addresses, digests = zip(*homeless, strict=True)
+    await take_unclaimed(tx)
     await tx.execute(
         queries.KEEP_UNCLAIMED,
         {"addresses": list(addresses), "digests": list(digests), "day": day, "now": now},
     )
+    ids = [address.split(":")[1] for address in addresses]
+    added = {home for row in await tx.rows(queries.ADDED, {"ids": ids}) for home in homes(*row)}
+    if added:
+        await attach(tx, sorted(added))
+
+
+async def take_unclaimed(tx: Tx) -> None:
+    """Adding a number and keeping what is said of an unknown one wait for each other, or both could miss it.
+
+    Taken after the numbers' turns and before any row of the archive is changed.
+    """
+    await tx.execute(queries.UNCLAIMED_TURN)
+
+
+async def attach(tx: Tx, addresses: Sequence[str]) -> int:
+    """Lets the bodies that waited for these addresses be folded behind; answers how many. Needs the turn above."""
+    waiting = await tx.rows(queries.CLAIM_WAITING, {"addresses": list(addresses)})
+    for day, digest in waiting:
+        await defer_fold(tx, str(day), digest)
+    return len(waiting)
 
 
 # --- folding ------------------------------------------------------------------------------------------------------
@@ -205,13 +254,13 @@ async def _fold(
     told: Sequence[tuple[int, wire.Event]],
     followers: Sequence[Follower],
     now: datetime,
+    received: datetime,
 ) -> None:
     if not told:
         return
     rows = Rows()
-    received = int(now.timestamp())
     for number_id, event in told:
-        rows.add(number_id, event, received)
+        rows.add(number_id, event, int(received.timestamp()))
     folded = Folded(numbers)
     seen = await _resolve(tx, rows, folded, now)
     await _write(tx, rows, folded, now)

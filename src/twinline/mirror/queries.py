@@ -29,6 +29,13 @@ ORDER BY r.address, r.digest
 ON CONFLICT DO NOTHING
 """
 
+UNCLAIMED_TURN = "SELECT pg_advisory_xact_lock(hashtext('twinline.unclaimed'))"
+
+ADDED = """
+SELECT phone_number_id, waba_id, display_phone FROM numbers
+WHERE phone_number_id = ANY(%(ids)s) OR waba_id = ANY(%(ids)s)
+"""
+
 IDENTIFY = """
 SELECT i.number_id, i.key, i.contact_id
 FROM unnest(%(numbers)s::bigint[], %(keys)s::text[]) AS r(number_id, key)

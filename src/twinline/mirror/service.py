@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
-import psycopg
 
 from twinline.app import App
 from twinline.db import Tx, as_json
@@ -23,23 +22,17 @@ BSUID = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")  # Meta: business-sc
 
 async def claim(tx: Tx, phone_number_id: str, waba_id: str, now: datetime) -> int:
     """A number was added: what was said of it before is folded behind this transaction. Answers how many bodies."""
-    addresses = [f"n:{phone_number_id}", f"w:{waba_id}"]
-    waiting = await tx.rows(queries.CLAIM_WAITING, {"addresses": addresses})
-    await _defer_all(tx, waiting)
-    return len(waiting)
+    await ingest.take_unclaimed(tx)
+    added = await tx.rows(queries.ADDED, {"ids": [phone_number_id, waba_id]})
+    return await ingest.attach(tx, sorted({home for row in added for home in ingest.homes(*row)}))
 
 
 async def retry_unreadable(tx: Tx) -> int:
     """After a fix: every body that couldn't be understood is read again. Answers how many."""
     waiting = await tx.rows(queries.RETRY_UNREADABLE)
-    await _defer_all(tx, waiting)
-    return len(waiting)
-
-
-async def _defer_all(tx: Tx, waiting: Sequence[tuple[object, ...]]) -> None:
     for day, digest in waiting:
-        assert isinstance(digest, bytes)
         await ingest.defer_fold(tx, str(day), digest)
+    return len(waiting)
 
 
 async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[Follower]) -> None:
@@ -51,10 +44,11 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
         rows = await tx.rows(queries.BODY, {"day": day, "digest": digest})
     if not rows:
         return  # older than the archive keeps
+    body, received = rows[0]
     state, reason = "folded", None
     homeless: set[str] = set()
     try:
-        parsed = wire.parse(rows[0][0])
+        parsed = wire.parse(body)
     except wire.Unreadable as error:
         state, reason = "unreadable", str(error)
     else:
@@ -64,21 +58,20 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
             found = parsed.events[start : start + ingest.SLICE]
             try:
                 async with app.db.transaction() as tx:
-                    homeless |= await ingest.fold_slice(app, tx, found, followers, app.clock.now())
-            except psycopg.OperationalError:
-                raise  # the job is tried again when the database is back
-            except psycopg.Error as error:
+                    homeless |= await ingest.fold_slice(app, tx, found, followers, app.clock.now(), received)
+            except Exception as error:
+                if ingest.is_away(error):
+                    raise  # the job is tried again when the database is back
                 logger.error("slice_refused", digest=digest.hex(), start=start, error=type(error).__name__)
-                state, reason = (
-                    "unreadable",
-                    f"the database refused a part: {error.diag.message_primary or error}",
-                )
+                state, reason = "unreadable", ingest.reason(error)
     async with app.db.transaction() as tx:
         if homeless:
+            await ingest.take_unclaimed(tx)
             state = "unclaimed"
+        await tx.execute(queries.SETTLE, {"day": day, "digest": digest, "state": state, "reason": reason})
+        if homeless:
             kept = [(address, digest) for address in sorted(homeless)]
             await ingest.keep_unclaimed(tx, kept, day, app.clock.now())
-        await tx.execute(queries.SETTLE, {"day": day, "digest": digest, "state": state, "reason": reason})
 
 
 async def record(tx: Tx, messages: Sequence[MessageRow]) -> None:
