@@ -126,7 +126,9 @@ def meta() -> Meta:
 @pytest.fixture
 async def app(app: App, meta: Meta) -> AsyncIterator[App]:
     async with httpx.AsyncClient(transport=httpx.MockTransport(meta.handle)) as http:
-        settings = app.settings.model_copy(update={"app_id": "100", "signup_config_id": "200"})
+        # What isn't asked through the Graph client (the doctor's own look) finds a closed port, never the network.
+        closed = {"graph_url": "http://127.0.0.1:9", "port": 9}
+        settings = app.settings.model_copy(update={"app_id": "100", "signup_config_id": "200", **closed})
         yield replace(app, graph=Graph(http, "https://graph.test"), settings=settings)
 
 
