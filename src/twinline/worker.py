@@ -2,51 +2,74 @@
 
 Each queue has its own share of concurrency, so that a history of a hundred thousand messages, or a slow download,
 never keeps a reply from leaving.
+
+A worker that is killed leaves its jobs marked as running. Every worker looks for such jobs, and runs them again within
+seconds; every task here may be repeated. When the database goes away, a worker waits for it instead of ending.
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import procrastinate
 
 from twinline import wiring
 from twinline.app import App
+from twinline.db import jobs
 from twinline.kit import log
 
 # Queue -> jobs at once. Lanes spend their time waiting for Graph; folding history is work, and two slices at once keep
 # Python and PostgreSQL busy together.
 SHARES: dict[tuple[str, ...], int] = {
-    ("lane",): 50,
+    ("lane",): 200,
     ("history",): 2,
     ("media",): 6,
     ("sync", "upkeep"): 4,
 }
-HEARTBEAT = 3.0  # seconds
-STALLED_AFTER = 10.0  # seconds without a heartbeat: a lane whose worker was killed stands still no longer than this
-RECOVER_EVERY = 5.0  # seconds
+# Seconds between two looks at the queue. New jobs announce themselves; jobs whose lock is free again, or whose time
+# has come, don't, and a reply must not wait for that.
+POLL = {"lane": 0.5}
+POLL_OTHERS = 3.0
+HEARTBEAT = 2.0  # seconds
+STALLED_AFTER = 8.0  # seconds without a heartbeat: a lane whose worker was killed stands still little longer than this
+RECOVER_EVERY = 2.0  # seconds
+RETRY = 2.0  # seconds before a worker that lost the database tries again
 
 logger = log.get("worker")
 
 
 async def run(app: App) -> None:
     """Works until cancelled. Jobs that were running then are waited for; what is cut off anyway is recovered."""
-    async with wiring.engine(app).open_async() as queue:
+    async with wiring.engine(app).open_async() as queue, asyncio.TaskGroup() as group:
         context = wiring.context(app)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_recover(queue))
-            for queues, concurrency in SHARES.items():
-                group.create_task(
-                    queue.run_worker_async(
-                        queues=list(queues),
-                        name="+".join(queues),
-                        concurrency=concurrency,
-                        additional_context=context,
-                        install_signal_handlers=False,
-                        shutdown_graceful_timeout=5,
-                        delete_jobs="successful",
-                        update_heartbeat_interval=HEARTBEAT,
-                        stalled_worker_timeout=STALLED_AFTER,
-                    )
-                )
+        group.create_task(_recover(app))
+        for queues, concurrency in SHARES.items():
+            group.create_task(_work(queue, queues, concurrency, context))
+
+
+async def _work(
+    queue: procrastinate.App, queues: Sequence[str], concurrency: int, context: Mapping[str, object]
+) -> None:
+    """The engine's worker ends when the database goes away, in one way or another; then it is started again."""
+    options: dict[str, Any] = {
+        "queues": list(queues),
+        "name": "+".join(queues),
+        "concurrency": concurrency,
+        "additional_context": dict(context),
+        "install_signal_handlers": False,
+        "fetch_job_polling_interval": POLL.get(queues[0], POLL_OTHERS),
+        "shutdown_graceful_timeout": 5,
+        "delete_jobs": "successful",
+        "update_heartbeat_interval": HEARTBEAT,
+        "stalled_worker_timeout": STALLED_AFTER,
+    }
+    while True:
+        try:
+            await queue.run_worker_async(**options)
+        except Exception as error:
+            logger.error("worker_failed", queues=options["name"], error=type(error).__name__)
+        logger.warning("worker_restarts", queues=options["name"])
+        await asyncio.sleep(RETRY)
 
 
 async def run_waiting(app: App, *queues: str) -> None:
@@ -62,10 +85,12 @@ async def run_waiting(app: App, *queues: str) -> None:
         )
 
 
-async def _recover(queue: procrastinate.App) -> None:
-    """Jobs of a worker that died are run again; every task here may be repeated."""
+async def _recover(app: App) -> None:
+    """Jobs of a worker that died are run again."""
     while True:
-        for job in await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
-            logger.warning("job_recovered", task=job.task_name)
-            await queue.job_manager.retry_job(job)
+        try:
+            for task in await jobs.recover(app.db, STALLED_AFTER):
+                logger.warning("job_recovered", task=task)
+        except Exception as error:
+            logger.error("recovery_failed", error=type(error).__name__)
         await asyncio.sleep(RECOVER_EVERY)

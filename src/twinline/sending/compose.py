@@ -1,33 +1,52 @@
 """An outbox row -> the body of ``POST /{phone number id}/messages`` (Meta: messages endpoint)."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
+from twinline.kit.clock import microseconds
 from twinline.meta.webhooks import MEDIA
+from twinline.rules.guard import CAPTIONED
 from twinline.sending.models import Outgoing
 
-CALLBACK = "tw:"  # biz_opaque_callback_data comes back in statuses; ours begin so
+CALLBACK = "tw"
 
 
-def callback_data(number_id: int, outbox_id: int) -> str:
-    return f"{CALLBACK}{number_id}:{outbox_id}"
+class Callback(NamedTuple):
+    """What of ``biz_opaque_callback_data`` comes back in statuses: which outbox row it was.
+
+    The moment the row was written is part of it. Ids begin anew in a new database, and statuses of last week's
+    messages may still arrive, or those of another installation on the same number.
+    """
+
+    number_id: int
+    outbox_id: int
+    created: int  # microseconds since 1970
+
+    def __str__(self) -> str:
+        return f"{CALLBACK}:{self.number_id}:{self.outbox_id}:{self.created}"
 
 
-def outbox_id(callback: str | None) -> int | None:
-    """The outbox id in a callback of ours; None for anybody else's."""
-    if callback is None or not callback.startswith(CALLBACK):
+def callback(number_id: int, outbox_id: int, created_at: datetime) -> Callback:
+    return Callback(number_id, outbox_id, microseconds(created_at))
+
+
+def read_callback(said: str | None) -> Callback | None:
+    """The row that a status speaks of; None for anybody else's."""
+    parts = (said or "").split(":")
+    if len(parts) != 4 or parts[0] != CALLBACK or not all(part.isascii() and part.isdigit() for part in parts[1:]):
         return None
-    last = callback.rsplit(":", 1)[-1]
-    return int(last) if last.isdigit() else None
+    number_id, outbox_id, created = map(int, parts[1:])
+    return Callback(number_id, outbox_id, created) if max(number_id, outbox_id, created) < 1 << 63 else None
 
 
-def body(number_id: int, row: Outgoing, media_id: str | None) -> dict[str, Any]:
+def body(number_id: int, row: Outgoing) -> dict[str, Any]:
     """Addressed by phone where one is known: authentication templates need it, and Meta prefers it anyway."""
     composed: dict[str, Any] = {
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         "type": row.type,
-        row.type: said(row, media_id),
-        "biz_opaque_callback_data": callback_data(number_id, row.id),
+        row.type: said(row),
+        "biz_opaque_callback_data": str(callback(number_id, row.id, row.created_at)),
     }
     if row.phone is not None:
         composed["to"] = row.phone
@@ -38,15 +57,15 @@ def body(number_id: int, row: Outgoing, media_id: str | None) -> dict[str, Any]:
     return composed
 
 
-def said(row: Outgoing, media_id: str | None) -> dict[str, Any]:
+def said(row: Outgoing) -> dict[str, Any]:
     content = row.content or {}
     if row.type == "text":
         return {"body": row.text or "", "preview_url": bool(content.get("preview_url"))}
     if row.type == "reaction":
         return {"message_id": row.quoted, "emoji": row.text or ""}
     if row.type in MEDIA:
-        made: dict[str, Any] = {"id": media_id}
-        if row.text and row.type in ("image", "video", "document"):
+        made: dict[str, Any] = {"id": content["id"]}
+        if row.text and row.type in CAPTIONED:
             made["caption"] = row.text
         if row.type == "document" and content.get("filename"):
             made["filename"] = content["filename"]

@@ -16,14 +16,14 @@ def _app(context: JobContext) -> App:
     return app
 
 
-@blueprint.task(
-    name="sending.drain", queue="lane", pass_context=True, retry=RetryStrategy(max_attempts=20, linear_wait=3)
-)
+# Tried again for ever: a lane must not be given up, and each try begins by asking what is left to do.
+@blueprint.task(name="sending.drain", queue="lane", pass_context=True, retry=RetryStrategy(wait=3))
 async def drain(context: JobContext, *, number_id: int) -> None:
     await lane.drain(_app(context), number_id)
 
 
 @blueprint.periodic(cron="* * * * *")
-@blueprint.task(name="sending.despair", queue="upkeep", pass_context=True, queueing_lock="sending.despair")
-async def despair(context: JobContext, /, timestamp: int, **_: Any) -> None:
+@blueprint.task(name="sending.look_after", queue="upkeep", pass_context=True, queueing_lock="sending.look_after")
+async def look_after(context: JobContext, /, timestamp: int, **_: Any) -> None:
     await lane.despair(_app(context))
+    await lane.rescue(_app(context))

@@ -1,6 +1,6 @@
 """A message on its way out."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from typing import Any
@@ -54,7 +54,7 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """The other side, and where its chat stands."""
+    """The other side, and where its chat stands: what the rules are asked with, when written and when sent."""
 
     contact_id: int
     phone: str | None
@@ -70,22 +70,16 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A row of the outbox that is about to be sent, with what is checked once more before it is."""
+class Outgoing(Recipient):
+    """A row of the outbox that is about to be sent. ``epoch`` is the floor's when it was written."""
 
     id: int
-    contact_id: int
+    lane: int
     author: str
-    author_id: int | None
-    floor_epoch: int
+    epoch: int
+    created_at: datetime
     type: str
     text: str | None
     content: dict[str, Any] | None
     quoted: str | None
     attempts: int
-    phone: str | None
-    bsuid: str | None
-    last_inbound_at: datetime | None
-    floor_holder: str
-    current_epoch: int
-    floor_until: datetime | None = field(default=None)

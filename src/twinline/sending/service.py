@@ -1,4 +1,4 @@
-"""The one way out: ``submit``. And what incoming webhooks settle: ``follow``."""
+"""The one way out: ``submit``. And what becomes of a message then: ``settle``, ``follow``."""
 
 import asyncio
 import hashlib
@@ -13,16 +13,17 @@ from twinline.kit import sniff
 from twinline.meta import webhooks as wire
 from twinline.mirror import events, turn
 from twinline.mirror import service as mirror
-from twinline.mirror.fold import MessageRow, StatusRow, version
+from twinline.mirror.fold import MessageRow, version
 from twinline.mirror.models import Folded
-from twinline.rules import floor, guard
+from twinline.rules import floor, guard, outcomes
 from twinline.rules.delivery import Delivery
 from twinline.rules.floor import Floor, Holder
+from twinline.rules.guard import Refusal
 from twinline.rules.identity import is_group
 from twinline.rules.lifecycle import Connection
 from twinline.rules.window import window
 from twinline.sending import queries
-from twinline.sending.compose import outbox_id
+from twinline.sending.compose import Callback, read_callback
 from twinline.sending.models import Draft, Lane, Recipient, Refused, Sender
 
 # Whose turn it is when a message of this author goes out.
@@ -69,8 +70,11 @@ async def submit(
     recipient = await tx.one(Recipient, queries.RECIPIENT, named)
     if sender is None or recipient is None:
         raise NoSuchContact(f"number {number_id} has no contact {contact_id}")
-    refuse(sender, recipient, draft, lane, HOLDERS[author], now)
-    here = await speak(tx, sender, recipient, HOLDERS[author], now)
+    holder = HOLDERS[author]
+    refused = refusal(sender, recipient, draft, lane, holder, now)
+    if refused is not None:
+        raise Refused(refused)
+    here = await speak(tx, sender, recipient, holder, now)
     new_id = await tx.value(
         queries.ENQUEUE,
         {
@@ -92,11 +96,22 @@ async def submit(
     return int(new_id)
 
 
-def refuse(sender: Sender, recipient: Recipient, draft: Draft, lane: int, holder: Holder, now: datetime) -> None:
-    """Every rule about what may go out, in one place for inbox, API, automations and campaigns. Raises Refused."""
+def refusal(
+    sender: Sender,
+    recipient: Recipient,
+    draft: Draft,
+    lane: int,
+    holder: Holder,
+    now: datetime,
+    epoch: int | None = None,
+) -> Refusal | None:
+    """Every rule about what may go out, in one place for inbox, API, automations and campaigns.
+
+    Asked when a message is written, and once more when it is its turn; ``epoch`` is then the floor's at its writing.
+    """
     content = draft.content or {}
     is_media = draft.type in wire.MEDIA
-    refusal = guard.guard(
+    return guard.guard(
         guard.Attempt(
             kind=draft.type,
             recipient=recipient.phone or recipient.bsuid or "",
@@ -116,12 +131,10 @@ def refuse(sender: Sender, recipient: Recipient, draft: Draft, lane: int, holder
                 recipient.last_phone_reply_at,
             ),
             opted_out=recipient.opted_out,
-            speech=floor.may_speak(floor_of(recipient), holder, None, now),
+            speech=floor.may_speak(floor_of(recipient), holder, epoch, now),
             disconnect_reason=sender.state_reason,
         ),
     )
-    if refusal is not None:
-        raise Refused(refusal)
 
 
 def floor_of(recipient: Recipient) -> Floor:
@@ -129,9 +142,15 @@ def floor_of(recipient: Recipient) -> Floor:
 
 
 async def speak(tx: Tx, sender: Sender, recipient: Recipient, holder: Holder, now: datetime) -> Floor:
-    """``holder`` takes the floor of a chat, if it may; answers the floor as it is then."""
+    """``holder`` takes the floor of a chat, if it may; answers the floor as it is then.
+
+    A machine that has the floor goes on under the same epoch, or its second sentence would cancel its first.
+    """
+    here = floor_of(recipient)
+    if holder not in floor.PEOPLE and floor.holder_now(here, now) is holder:
+        return here
     until = now + timedelta(seconds=sender.phone_pause_seconds) if holder in floor.PEOPLE else None
-    taken = floor.take(floor_of(recipient), holder, now, until)
+    taken = floor.take(here, holder, now, until)
     if taken.taken:
         await set_floor(tx, sender.id, recipient.contact_id, taken.floor)
     return taken.floor
@@ -151,53 +170,94 @@ async def set_floor(tx: Tx, number_id: int, contact_id: int, here: Floor) -> Non
     )
 
 
-async def wake(tx: Tx, number_id: int, at: datetime | None = None) -> None:
+async def wake(tx: Tx, number_id: int, after: timedelta | None = None) -> None:
     """Sees to it that the number's lane is drained (again). The caller holds the number's turn."""
     lane = f"lane:{number_id}"
-    # The queue runs jobs of one lock in order, waiting even for one that is planned for later: so what is wanted now
-    # has the higher priority.
-    waiting, priority = (lane, 1) if at is None else (f"{lane}:later", 0)
-    await defer(
-        tx,
-        "sending.drain",
-        queue="lane",
-        lock=lane,
-        queueing_lock=waiting,
-        priority=priority,
-        at=at,
-        number_id=number_id,
+    await defer(tx, "sending.drain", queue="lane", lock=lane, queueing_lock=lane, after=after, number_id=number_id)
+
+
+# --- what becomes of it -------------------------------------------------------------------------------------------
+
+
+async def settle(
+    tx: Tx,
+    number_id: int,
+    outbox: int,
+    state: str,
+    now: datetime,
+    *,
+    wamid: str | None = None,
+    code: int | None = None,
+    text: str | None = None,
+) -> None:
+    """Ends a row's way, once, lets a sent one appear in the chat, and says so. The caller holds the number's turn."""
+    rows = await tx.dicts(
+        queries.SETTLE,
+        {"number": number_id, "id": outbox, "state": state, "now": now, "wamid": wamid, "code": code, "text": text},
     )
-
-
-# --- what webhooks settle -----------------------------------------------------------------------------------------
+    await _show(tx, rows, now)
+    for row in rows:
+        told: dict[str, object] = {"outbox": [[row["contact_id"], outbox, state]]}
+        if wamid is not None:
+            told["messages"] = [[row["contact_id"], wamid, "sent"]]
+        await events.publish(tx, {number_id: told}, now)
 
 
 async def follow(app: App, tx: Tx, folded: Folded, now: datetime) -> None:
     """In the ingest's transaction: statuses settle what was sent, replies from the phone take the floor."""
-    for status in folded.statuses:
-        ours = outbox_id(status.callback_data)
-        if ours is not None:
-            await _settle_by_status(tx, folded, ours, status, now)
+    await _settle_by_statuses(tx, folded, now)
     for number_id in {said.number_id for said in folded.echoed}:
         await _phone_speaks(tx, folded, number_id, now)
 
 
-async def _settle_by_status(tx: Tx, folded: Folded, ours: int, status: StatusRow, now: datetime) -> None:
-    failed = status.status == Delivery.FAILED
-    errors: Sequence[Any] = (status.detail or {}).get("errors") or [{}]
-    code = errors[0].get("code") if failed else None
-    contact_id = await settle(
-        tx,
-        status.number_id,
-        ours,
-        "sent",
-        now,
-        wamid=status.wamid,
-        code=code,
-        text=errors[0].get("title") if failed else None,
+async def _settle_by_statuses(tx: Tx, folded: Folded, now: datetime) -> None:
+    """A status with our callback data proves that Meta has the message, even if its answer never reached us."""
+    proven: dict[Callback, dict[str, Any]] = {}
+    for status in folded.statuses:
+        ours = read_callback(status.callback_data)
+        if ours is None or ours.number_id != status.number_id:
+            continue
+        row = proven.setdefault(ours, {**ours._asdict(), "id": ours.outbox_id, "wamid": status.wamid})
+        if status.status == Delivery.FAILED:
+            errors: Sequence[Any] = (status.detail or {}).get("errors") or [{}]
+            meaning = outcomes.outcome(errors[0].get("code"))
+            row |= {"code": meaning.code, "text": meaning.says}
+    if not proven:
+        return
+    settled = await tx.dicts(queries.SETTLE_BY_STATUS, {"rows": as_json(list(proven.values())), "now": now})
+    await _show(tx, settled, now)
+    for row in settled:
+        folded.tell(row["number_id"], "outbox", [row["contact_id"], row["id"], "sent"])
+        folded.tell(row["number_id"], "messages", [row["contact_id"], row["wamid"], "sent"])
+
+
+async def _show(tx: Tx, settled: Sequence[dict[str, Any]], now: datetime) -> None:
+    """What Meta took becomes a message of its chat."""
+    messages = [_message(row, now) for row in settled if row["wamid"] is not None]
+    if messages:
+        await mirror.record(tx, messages)
+
+
+def _message(row: dict[str, Any], now: datetime) -> MessageRow:
+    at = int((row["sending_at"] or now).timestamp())
+    content = {key: value for key, value in (row["content"] or {}).items() if key != "file"}
+    return MessageRow(
+        row["number_id"],
+        row["wamid"],
+        outgoing=True,
+        contact_id=row["contact_id"],
+        live=True,
+        version=version(wire.OURS, at, row["id"]),
+        at=at,
+        type=row["type"],
+        text=row["text"],
+        content=content or None,
+        media_id=content.get("id"),
+        quoted=row["quoted"],
+        author=row["author"],
+        author_id=row["author_id"],
+        delivery=int(Delivery.ACCEPTED),
     )
-    if contact_id is not None:
-        folded.tell(status.number_id, "outbox", [contact_id, ours, "sent"])
 
 
 async def _phone_speaks(tx: Tx, folded: Folded, number_id: int, now: datetime) -> None:
@@ -216,50 +276,6 @@ async def _phone_speaks(tx: Tx, folded: Folded, number_id: int, now: datetime) -
         taken = floor.take(Floor(Holder(holder), epoch, until, since), Holder.PHONE, now, pause, said_at)
         if taken.taken:
             await set_floor(tx, number_id, contact_id, taken.floor)
-
-
-async def settle(
-    tx: Tx,
-    number_id: int,
-    outbox: int,
-    state: str,
-    now: datetime,
-    *,
-    wamid: str | None = None,
-    code: int | None = None,
-    text: str | None = None,
-) -> int | None:
-    """Ends a row's way, once, and lets a sent one appear in the chat. Answers its contact, None if it had ended."""
-    rows = await tx.dicts(
-        queries.SETTLE,
-        {"number": number_id, "id": outbox, "state": state, "now": now, "wamid": wamid, "code": code, "text": text},
-    )
-    if not rows:
-        return None
-    [row] = rows
-    if wamid is not None:
-        at = int((row["sending_at"] or now).timestamp())
-        content = {k: v for k, v in (row["content"] or {}).items() if k != "file"} or None
-        message = MessageRow(
-            number_id,
-            wamid,
-            outgoing=True,
-            contact_id=row["contact_id"],
-            live=True,
-            version=version(wire.OURS, at, outbox),
-            at=at,
-            type=row["type"],
-            text=row["text"],
-            content=content,
-            media_id=(content or {}).get("id"),
-            quoted=row["quoted"],
-            author=row["author"],
-            author_id=row["author_id"],
-            delivery=int(Delivery.ACCEPTED),
-        )
-        await mirror.record(tx, [message])
-    contact_id: int = row["contact_id"]
-    return contact_id
 
 
 # --- files --------------------------------------------------------------------------------------------------------
@@ -304,7 +320,10 @@ async def submit_to(
     author_id: int | None = None,
     idempotency_key: str | None = None,
 ) -> int:
-    """Like ``submit``, to a phone number or a business-scoped user id. Raises Refused also for groups and lists."""
+    """Like ``submit``, to a phone number or a business-scoped user id, known or not.
+
+    Raises Refused also for groups and lists, NoSuchContact for what can't be an address.
+    """
     await turn.take(tx, [number_id])
     contact_id = None
     if not is_group(recipient):
@@ -313,8 +332,11 @@ async def submit_to(
         sender = await tx.one(Sender, queries.SENDER, {"number": number_id})
         if sender is None:
             raise NoSuchContact(f"there is no number {number_id}")
+        # A group or a list gets the answer that the capability matrix has for it.
         stranger = Recipient(0, recipient, None, False, None, None, None, "nobody", 0, None, None)
-        refuse(sender, stranger, draft, lane, HOLDERS[author], app.clock.now())
+        refused = refusal(sender, stranger, draft, lane, HOLDERS[author], app.clock.now())
+        if refused is not None and refused.rule.startswith("capability."):
+            raise Refused(refused)
         raise NoSuchContact(f"{recipient} is neither a phone number nor a business-scoped user id")
     return await submit(
         app,
