@@ -72,7 +72,7 @@ class Gate:
         given = request.headers.get("x-csrf-token", "").encode()
         if not given:
             seen, receive = await _peek(receive)
-            found = FIELD.search(seen)
+            found = FIELD.search(seen, 0, HEAD_OF_BODY)
             given = (found[1] or found[2]) if found else b""
         if not secrets.compare_digest(given, viewer.csrf_token.encode()):
             raise HTTPException(403, STALE)
