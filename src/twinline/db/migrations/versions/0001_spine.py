@@ -276,6 +276,10 @@ CREATE TABLE chats (
     PRIMARY KEY (number_id, contact_id)
 ) WITH (fillfactor = 70);
 CREATE INDEX chats_latest ON chats (number_id, last_at DESC, contact_id DESC);
+-- Few chats are unread, and few are anybody's: their lists mustn't walk over all the others.
+CREATE INDEX chats_unread ON chats (number_id, last_at DESC, contact_id DESC) WHERE unread > 0;
+CREATE INDEX chats_assigned ON chats (number_id, assigned_to, last_at DESC, contact_id DESC)
+    WHERE assigned_to IS NOT NULL;
 
 -- One row a committed batch and number; seq counts without gaps under the number's lock.
 CREATE TABLE events (
