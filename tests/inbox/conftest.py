@@ -155,11 +155,21 @@ class Seen:
         await self._inner(scope, receive, send)
 
 
-def site(app: App, live: Live | None = None) -> Starlette:
+def make_site(app: App, live: Live | None = None) -> Starlette:
     made = Starlette(routes=pages.routes(app))
     made.state.app = app
     made.state.live = live
     return made
+
+
+@pytest.fixture
+def site() -> Callable[[App, Live], Starlette]:
+    return make_site
+
+
+@pytest.fixture
+def seen_by() -> Callable[[ASGIApp, Viewer], ASGIApp]:
+    return Seen
 
 
 @pytest.fixture
@@ -175,6 +185,6 @@ def another_shop(app: App) -> Callable[[str], Awaitable[Shop]]:
 @pytest.fixture
 async def browser(app: App, shop: Shop) -> AsyncIterator[httpx.AsyncClient]:
     """The shop's owner, looking at the inbox."""
-    transport = httpx.ASGITransport(Seen(site(app), shop.viewer))
+    transport = httpx.ASGITransport(Seen(make_site(app), shop.viewer))
     async with httpx.AsyncClient(transport=transport, base_url="http://twinline") as client:
         yield client

@@ -1,0 +1,120 @@
+"""The inbox in Chromium, under the policy that it is served with."""
+
+import asyncio
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import uvicorn
+from playwright.async_api import Page, async_playwright, expect
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from twinline.accounts.gate import SecurityHeaders
+from twinline.app import App
+from twinline.inbox.live import Live
+from twinline.kit.html import WEB
+
+CHROMIUM = shutil.which("chromium")
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+    pytest.mark.skipif(not (WEB / "static/vendor").exists(), reason="scripts/frontend.py hasn't been run"),
+]
+
+
+@pytest.fixture
+async def address(app: App, shop: Any, seen_by: Any, site: Any) -> AsyncIterator[str]:
+    live = Live(app)
+    await live.start()
+    made = site(app, live)
+    made.router.routes.append(Mount("/static", StaticFiles(directory=WEB / "static")))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = uvicorn.Config(
+        SecurityHeaders(seen_by(made, shop.viewer)), port=port, log_level="error", lifespan="off", ws="none"
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.02)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = server.force_exit = True
+    await running
+    await live.stop()
+
+
+@pytest.fixture
+async def page(address: str) -> AsyncIterator[Page]:
+    problems: list[str] = []
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        page = await chromium.new_page(base_url=address)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+        yield page
+        await chromium.close()
+    assert problems == []
+
+
+async def test_what_happens_elsewhere_appears_and_what_is_being_done_here_stays(shop: Any, page: Page) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    bruno = await shop.contact("34600111333", profile_name="Bruno")
+    await shop.write(*[shop.row(ana, f"line {n}", ago=500 - n) for n in range(60)])
+    await shop.say(bruno, "oi", ago=50)
+    await page.goto(f"/inbox/{shop.number_id}/{ana}")
+    box = page.get_by_label("Write a message")
+    await box.fill("half a sen")
+
+    await shop.say(ana, "a new one", tell=True)
+    await expect(page.locator(".bubble .text", has_text="a new one")).to_be_in_viewport()
+    await expect(box).to_have_value("half a sen")
+
+    await shop.say(bruno, "and one in the other chat", tell=True)
+    await expect(page.locator("#rows .chat").first).to_contain_text("Bruno")
+    await expect(page).to_have_title("(1) Ana · Twinline")
+
+    # Scrolled up, a message doesn't move what is being read.
+    await page.locator("#scroller").evaluate("scroller => { scroller.scrollTop = -900 }")
+    reading = page.locator(".bubble", has_text="line 30")
+    before = await reading.bounding_box()
+    await shop.say(ana, "below the fold", tell=True)
+    await expect(page.locator("#to-newest")).to_contain_text("1 new message")
+    after = await reading.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert abs(before["y"] - after["y"]) < 2
+
+
+async def test_enter_sends_once_and_the_answer_stands_in_the_thread_at_once(shop: Any, page: Page) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    await shop.say(ana, "hola", ago=60)
+    await page.goto(f"/inbox/{shop.number_id}")
+    await page.locator(f"#c-{ana}").click()
+    box = page.get_by_label("Write a message")
+    await box.fill("buenos días")
+    await box.press("Enter")
+    await box.press("Enter")
+    await expect(page.locator(".bubble.unsent")).to_contain_text("buenos días")
+    await expect(box).to_have_value("")
+    await page.reload()
+    await expect(page.locator(".bubble.unsent")).to_have_count(1)
+
+
+async def test_the_history_comes_in_above_to_its_beginning(shop: Any, page: Page) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    await shop.write(*[shop.row(ana, f"line {n}", ago=500_000 - n * 1000) for n in range(130)])
+    await page.goto(f"/inbox/{shop.number_id}/{ana}")
+    for _ in range(8):
+        await page.locator("#scroller").evaluate("scroller => { scroller.scrollTop = -1e6 }")
+        await page.wait_for_timeout(150)
+    texts = await page.locator(".bubble .text").all_inner_texts()
+    assert texts == [f"line {n}" for n in range(130)]
+    await expect(page.locator("#older")).to_have_count(0)
