@@ -5,7 +5,7 @@ frozen classes (``row=`` below). One commit, at the edge: only ``Database.transa
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import orjson
@@ -21,7 +21,7 @@ set_json_loads(orjson.loads)
 
 BY_KEY = """
 SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-       set_config('enable_mergejoin', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)
+       set_config('enable_mergejoin', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)
 """
 
 
@@ -33,29 +33,30 @@ def as_json(value: object) -> str:
 class Tx:
     """An open transaction. Services take one and never commit it."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Any], pipeline: psycopg.AsyncPipeline | None = None) -> None:
         self.connection = connection
+        self._pipeline = pipeline
 
     async def execute(self, sql: str, params: Params = ()) -> int:
         """Runs the statement; answers how many rows it touched."""
         cursor = await self.connection.execute(sql, params)
+        if self._pipeline is not None:
+            await self._pipeline.sync()
         return cursor.rowcount
 
     async def hot(self, sql: str, params: Params = ()) -> psycopg.AsyncCursor[Any]:
-        """A statement of the busiest path: planned once per connection. Inside ``pipeline`` it waits for nothing."""
+        """A statement of the busiest path, planned once per connection.
+
+        In a pipelined transaction it isn't waited for; reading its cursor does that, or the commit.
+        """
         return await self.connection.execute(sql, params, prepare=True)
 
-    def pipeline(self) -> AbstractAsyncContextManager[Any]:
-        """Statements inside go out together; their cursors are read after it."""
-        return self.connection.pipeline()
-
     async def by_key(self) -> None:
-        """For the rest of the transaction every lookup goes by key.
+        """For the rest of the transaction every lookup goes by key, with plans that are made once and stay.
 
-        On a young database the planner knows no sizes yet: it would read whole tables, or pick an index by chance,
-        and keep that plan for as long as the connection lives.
+        On a young database the planner knows no sizes yet: it would read whole tables, and plan each time anew.
         """
-        await self.connection.execute(BY_KEY, prepare=True)
+        await self.hot(BY_KEY)
 
     async def rows(self, sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
         async with self.connection.cursor(row_factory=tuple_row) as cursor:
@@ -104,6 +105,18 @@ class Database:
     async def transaction(self) -> AsyncIterator[Tx]:
         async with self._pool.connection() as connection, connection.transaction():
             yield Tx(connection)
+
+    @asynccontextmanager
+    async def pipelined(self) -> AsyncIterator[Tx]:
+        """A transaction whose statements don't wait for each other's answers unless these are read."""
+        async with self._pool.connection() as connection:
+            try:
+                async with connection.pipeline() as pipeline, connection.transaction():
+                    yield Tx(connection, pipeline)
+            except BaseException:
+                # What failed may have been noticed only at the end, when there was no transaction left to roll back.
+                await connection.rollback()
+                raise
 
     async def listener(self) -> psycopg.AsyncConnection[Any]:
         """A connection of its own, for LISTEN; the caller closes it."""

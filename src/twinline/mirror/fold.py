@@ -192,7 +192,8 @@ class Rows:
         self.people: dict[tuple[int, Keys], ContactRow] = {}
         self.messages: dict[tuple[int, str], MessageRow] = {}
         self.of: dict[tuple[int, str], list[Keys]] = {}  # whose chat a message is in, as the events said
-        self.live_at: dict[tuple[int, str], int] = {}  # when a message happened, as its live accounts said
+        self.phone_seen: dict[int, int] = {}  # the phone's newest sign of life
+        self.answered: dict[tuple[int, str], int] = {}  # when a message from the phone was, as its live accounts said
         self.statuses: dict[tuple[int, str, int], StatusRow] = {}
         self.edits: dict[tuple[int, str], EditRow] = {}
         self.notices: dict[tuple[int, str, int, int], NoticeRow] = {}
@@ -233,9 +234,11 @@ class Rows:
             "phone" if event.outgoing else "customer", None, event.delivery,
         )  # fmt: skip
         self._message(row, keys)
-        if event.live:
-            key = (number_id, event.wamid)
-            self.live_at[key] = max(self.live_at.get(key, 0), event.at)
+        if event.live and event.outgoing:
+            self.phone_seen[number_id] = max(self.phone_seen.get(number_id, 0), event.at)
+            if event.type != "reaction":
+                key = (number_id, event.wamid)
+                self.answered[key] = max(self.answered.get(key, 0), event.at)
 
     def _saw_edit(self, number_id: int, event: wire.Edit, received: int) -> None:
         keys = self._person(number_id, event.person, event.at)

@@ -154,7 +154,7 @@ async def commit(app: App, arrivals: Sequence[ingest.Arrival], followers: Sequen
     """
     for attempt in range(RETRIES):
         try:
-            async with app.db.transaction() as tx:
+            async with app.db.pipelined() as tx:
                 await ingest.ingest(app, tx, arrivals, followers, app.clock.now())
             return
         except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
@@ -170,6 +170,6 @@ async def commit(app: App, arrivals: Sequence[ingest.Arrival], followers: Sequen
             [culprit] = arrivals
             logger.error("body_refused", digest=culprit.digest.hex(), error=type(error).__name__)
             culprit.parsed, culprit.problem = None, ingest.reason(error)
-            async with app.db.transaction() as tx:
+            async with app.db.pipelined() as tx:
                 await ingest.ingest(app, tx, [culprit], followers, app.clock.now())
             return

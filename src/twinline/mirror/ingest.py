@@ -34,14 +34,12 @@ import msgspec
 import psycopg
 
 from twinline.app import App
-from twinline.db import Tx, as_json
+from twinline.db import Tx
 from twinline.db.jobs import defer
-from twinline.kit.clock import microseconds
 from twinline.meta import webhooks as wire
-from twinline.mirror import events, queries
-from twinline.mirror.fold import ContactRow, Keys, MessageRow, People, Rows
-from twinline.mirror.models import Folded, Follower, Number, Said
-from twinline.rules import budget
+from twinline.mirror import events, news, people, queries
+from twinline.mirror.fold import ContactRow, Rows
+from twinline.mirror.models import Folded, Follower, Number
 from twinline.rules.identity import canonical_phone
 
 SLICE = 500  # events of a heavy body that are folded in one transaction
@@ -262,133 +260,12 @@ async def _fold(
     for number_id, event in told:
         rows.add(number_id, event, int(received.timestamp()))
     folded = Folded(numbers)
-    seen = await _resolve(tx, rows, folded, now)
+    seen = await people.resolve(tx, rows, folded, now)
     await _write(tx, rows, folded, now)
-    await _tell(tx, rows, folded, seen, now)
+    await news.spread(tx, rows, folded, seen, now)
     for follower in followers:
         await follower(app, tx, folded, now)
     await events.publish(tx, folded.events, now)
-
-
-async def _resolve(tx: Tx, rows: Rows, folded: Folded, now: datetime) -> set[tuple[int, str]]:
-    """Gives every person and message of the batch its contact; answers the messages seen before."""
-    pairs = list(dict.fromkeys((number_id, key) for number_id, keys in rows.people for key in keys))
-    async with tx.pipeline():
-        identified = await tx.hot(
-            queries.IDENTIFY, {"numbers": [n for n, _ in pairs], "keys": [key for _, key in pairs]}
-        )
-        recalled = await tx.hot(
-            queries.RECALL,
-            {"numbers": [n for n, _ in rows.messages], "wamids": [wamid for _, wamid in rows.messages]},
-        )
-    contact_of: dict[tuple[int, str], int] = {(n, key): c for n, key, c in await identified.fetchall()}
-    contact_of_message: dict[tuple[int, str], int] = {}
-    seen: set[tuple[int, str]] = set()
-    homeless: list[tuple[int, str]] = []  # media follow-ups that didn't say to whom
-    for number_id, wamid, contact_id, came_live, came in await recalled.fetchall():
-        if contact_id is not None:
-            contact_of_message[number_id, wamid] = contact_id
-        elif came:
-            homeless.append((number_id, wamid))
-        if came_live:
-            seen.add((number_id, wamid))
-    if not _settled(rows, contact_of, contact_of_message):
-        await _join_people(tx, rows, folded, contact_of, contact_of_message, now)
-    for (number_id, keys), person in rows.people.items():
-        person.id = contact_of[number_id, keys[0]]
-    for message_key, all_keys in rows.of.items():
-        rows.messages[message_key].contact_id = contact_of[message_key[0], all_keys[0][0]]
-    for message_key, contact_id in contact_of_message.items():
-        if rows.messages[message_key].contact_id is None:
-            rows.messages[message_key].contact_id = contact_id
-    for message_key in homeless:
-        found = rows.messages[message_key].contact_id
-        if found is not None:
-            folded.tell(message_key[0], "chats", found)
-    return seen
-
-
-def _settled(
-    rows: Rows, contact_of: dict[tuple[int, str], int], contact_of_message: dict[tuple[int, str], int]
-) -> bool:
-    """Whether everybody is known and nothing contradicts: the common case."""
-    for number_id, keys in rows.people:
-        first = contact_of.get((number_id, keys[0]))
-        if first is None or any(contact_of.get((number_id, key)) != first for key in keys[1:]):
-            return False
-    for message_key, all_keys in rows.of.items():
-        first = contact_of[message_key[0], all_keys[0][0]]
-        if contact_of_message.get(message_key, first) != first:
-            return False
-        if any(contact_of[message_key[0], keys[0]] != first for keys in all_keys[1:]):
-            return False
-    return True
-
-
-async def _join_people(
-    tx: Tx,
-    rows: Rows,
-    folded: Folded,
-    contact_of: dict[tuple[int, str], int],
-    contact_of_message: dict[tuple[int, str], int],
-    now: datetime,
-) -> None:
-    """New people become contacts; contacts that turn out to be one person are merged into the oldest."""
-    people = People()
-    for number_id, keys in rows.people:
-        people.join(number_id, keys)
-    for message_key, all_keys in rows.of.items():
-        for keys in all_keys[1:]:
-            people.join(message_key[0], (all_keys[0][0], keys[0]))
-    for (number_id, key), contact_id in contact_of.items():
-        people.join(number_id, (f"c:{contact_id}", key))
-    for message_key, contact_id in contact_of_message.items():
-        if message_key in rows.of:
-            people.join(message_key[0], (f"c:{contact_id}", rows.of[message_key][0][0]))
-    groups = people.groups()
-    contacts = {root: sorted(int(k[2:]) for k in keys if k.startswith("c:")) for root, keys in groups.items()}
-    newcomers = sorted(root for root, known in contacts.items() if not known)
-    if newcomers:
-        ids = await tx.rows(queries.NEW_CONTACT_IDS, (len(newcomers),))
-        for root, (contact_id,) in zip(newcomers, ids, strict=True):
-            contacts[root] = [contact_id]
-    fresh: list[tuple[int, str, int]] = []
-    gone: dict[int, int] = {}
-    for root, members in groups.items():
-        number_id, winner = root[0], contacts[root][0]
-        for key in members:
-            if not key.startswith("c:"):
-                if (number_id, key) not in contact_of:
-                    fresh.append((number_id, key, winner))
-                contact_of[number_id, key] = winner
-        for loser in contacts[root][1:]:
-            gone[loser] = winner
-            for key in await _merge(tx, rows, folded, number_id, winner, loser, now):
-                contact_of[number_id, key] = winner
-    for message_key, contact_id in contact_of_message.items():
-        contact_of_message[message_key] = gone.get(contact_id, contact_id)
-    if fresh:
-        numbers, added, owners = zip(*sorted(fresh), strict=True)
-        await tx.execute(
-            queries.ADD_IDENTITIES, {"numbers": list(numbers), "keys": list(added), "contacts": list(owners)}
-        )
-
-
-async def _merge(tx: Tx, rows: Rows, folded: Folded, number_id: int, winner: int, loser: int, now: datetime) -> Keys:
-    """The loser's rows become the winner's; what was known of it joins as one more account of the same person.
-
-    Answers the keys it had.
-    """
-    named = {"number": number_id, "winner": winner, "loser": loser, "now": now}
-    row: dict[str, Any] = await tx.value(queries.LOSER, named)
-    for statement in queries.MERGE:
-        await tx.execute(statement, {**named, "row": as_json(row)})
-    keys: Keys = tuple(row["keys"])
-    known = msgspec.convert({**row, "id": winner}, ContactRow)
-    rows.people.setdefault((number_id, keys), ContactRow(number_id)).absorb(known)
-    folded.tell(number_id, "chats", winner)
-    folded.tell(number_id, "merged", [winner, loser])
-    return keys
 
 
 async def _write(tx: Tx, rows: Rows, folded: Folded, now: datetime) -> None:
@@ -397,21 +274,20 @@ async def _write(tx: Tx, rows: Rows, folded: Folded, now: datetime) -> None:
         known = contacts.setdefault((person.number_id, person.id), person)
         if known is not person:
             known.absorb(person)
-    async with tx.pipeline():
-        for statement, found in (
-            (queries.WRITE_CONTACTS, contacts.values()),
-            (queries.WRITE_MESSAGES, rows.messages.values()),
-            (queries.WRITE_STATUSES, rows.statuses.values()),
-            (queries.WRITE_EDITS, rows.edits.values()),
-            (queries.WRITE_NOTICES, rows.notices.values()),
-        ):
-            if found:
-                await tx.hot(statement, (_json(found),))
-        if rows.chunks:
-            await tx.hot(queries.WRITE_CHUNKS, {"rows": _json(rows.chunks.values()), "now": now})
-        if rows.declined:
-            await tx.hot(queries.DECLINE_HISTORY, {"numbers": list(rows.declined), "now": now})
-        await _erase(tx, rows, folded)
+    for statement, found in (
+        (queries.WRITE_CONTACTS, contacts.values()),
+        (queries.WRITE_MESSAGES, rows.messages.values()),
+        (queries.WRITE_STATUSES, rows.statuses.values()),
+        (queries.WRITE_EDITS, rows.edits.values()),
+        (queries.WRITE_NOTICES, rows.notices.values()),
+    ):
+        if found:
+            await tx.hot(statement, (_json(found),))
+    if rows.chunks:
+        await tx.hot(queries.WRITE_CHUNKS, {"rows": _json(rows.chunks.values()), "now": now})
+    if rows.declined:
+        await tx.hot(queries.DECLINE_HISTORY, {"numbers": list(rows.declined), "now": now})
+    await _erase(tx, rows, folded)
 
 
 async def _erase(tx: Tx, rows: Rows, folded: Folded) -> None:
@@ -421,94 +297,6 @@ async def _erase(tx: Tx, rows: Rows, folded: Folded) -> None:
         wamids = [wamid for number_id, wamid in rows.messages if number_id in numbers]
         for statement in (queries.ERASE_REVOKED, queries.ERASE_EDITED, queries.ERASE_EDITS):
             await tx.hot(statement, {"numbers": numbers, "wamids": wamids})
-
-
-async def _tell(tx: Tx, rows: Rows, folded: Folded, seen: set[tuple[int, str]], now: datetime) -> None:
-    """Works out what is news, refreshes the chats it touches, charges the budget and asks for media."""
-    touched: dict[tuple[int, int], int | None] = {}
-    for number_id, winners in ((n, body.get("chats", ())) for n, body in folded.events.items()):
-        touched.update({(number_id, winner): None for winner in winners})
-    phone_seen: dict[int, int] = {}
-    inbound: dict[int, int] = {}
-    media: list[dict[str, Any]] = []
-    for (number_id, wamid), row in rows.messages.items():
-        contact_id = row.contact_id
-        what = _what(row, (number_id, wamid) in seen)
-        if row.type is not None:
-            live_at = rows.live_at.get((number_id, wamid))
-            if live_at is not None and row.outgoing:
-                phone_seen[number_id] = max(phone_seen.get(number_id, 0), live_at)
-            if row.live and (number_id, wamid) not in seen:
-                if not row.outgoing:
-                    inbound[number_id] = inbound.get(number_id, 0) + 1
-                if contact_id is not None:
-                    said = Said(number_id, contact_id, wamid, row.type, row.at or 0)
-                    (folded.echoed if row.outgoing else folded.received).append(said)
-            if row.media_id is not None:
-                about = row.content or {}
-                media.append({"number_id": number_id, "media_id": row.media_id,
-                              "mime_type": about.get("mime_type"), "sha256": about.get("sha256")})  # fmt: skip
-            if contact_id is not None:
-                answered = live_at if row.outgoing else None
-                known = touched.get((number_id, contact_id))
-                touched[number_id, contact_id] = max(filter(None, (known, answered)), default=None)
-        if contact_id is not None:
-            if what == "imported":
-                folded.events.setdefault(number_id, {}).setdefault("chats", []).append(contact_id)
-            else:
-                folded.tell(number_id, "messages", [contact_id, wamid, what])
-    for body in folded.events.values():
-        if "chats" in body:
-            body["chats"] = sorted(set(body["chats"]))
-    folded.statuses = list(rows.statuses.values())
-    folded.numbers_with_notices = {number_id for number_id, *_ in rows.notices}
-    for number_id in folded.numbers_with_notices:
-        folded.flag(number_id, "number")
-    for number_id, *_ in rows.chunks:
-        folded.flag(number_id, "sync")
-    for number_id in rows.declined:
-        folded.flag(number_id, "sync")
-    for person in rows.people.values():
-        if person.book_v >= 0:
-            folded.flag(person.number_id, "contacts")
-    if touched:
-        chats = [{"number_id": n, "contact_id": c, "answered_at": at} for (n, c), at in touched.items()]
-        await tx.hot(queries.REFRESH_CHATS, (as_json(chats),))
-    if inbound or phone_seen:
-        await _charge(tx, folded, inbound, phone_seen, now)
-    if media:
-        unique = {(item["number_id"], item["media_id"]): item for item in media}
-        for number_id, media_id in await tx.rows(queries.WANT_MEDIA, (as_json(list(unique.values())),)):
-            await defer(tx, "mirror.download", queue="media", number_id=number_id, media_id=media_id)
-
-
-def _what(row: MessageRow, seen: bool) -> str:
-    """What an event calls this change; see ``mirror.events``."""
-    if row.type is None:
-        if row.revoked_at is not None:
-            return "revoked"
-        return "edited" if row.edit_v >= 0 else "status"
-    if not row.live:
-        return "imported"
-    if seen:
-        return "changed"
-    return "echoed" if row.outgoing else "received"
-
-
-async def _charge(tx: Tx, folded: Folded, inbound: dict[int, int], phone_seen: dict[int, int], now: datetime) -> None:
-    """Inbound messages use up the number's 20 a second (Meta: throughput); echoes show that the phone is alive."""
-    moment = microseconds(now)
-    rows = [
-        {
-            "id": number_id,
-            "budget_tat": budget.THROUGHPUT.charge(
-                folded.numbers[number_id].budget_tat, moment, inbound.get(number_id, 0)
-            ),
-            "phone_seen_at": phone_seen.get(number_id),
-        }
-        for number_id in sorted(inbound.keys() | phone_seen.keys())
-    ]
-    await tx.hot(queries.CHARGE, (as_json(rows),))
 
 
 def _json(rows: Iterable[msgspec.Struct]) -> str:

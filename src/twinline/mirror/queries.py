@@ -207,10 +207,11 @@ CROSS JOIN LATERAL (
           AND m.at > coalesce(k.read_at, '-infinity')
           -- Meta counts in whole seconds: of two in the same second the customer's counts as the later one.
           AND m.at >= coalesce(greatest(k.answered_at, to_timestamp(t.answered_at)), '-infinity')
+        ORDER BY m.at DESC
         LIMIT 1000
     ) unanswered
 ) waiting
-WHERE last.at IS NOT NULL OR inbound.at IS NOT NULL OR k.contact_id IS NOT NULL
+WHERE last.at IS NOT NULL OR inbound.at IS NOT NULL OR t.answered_at IS NOT NULL OR k.contact_id IS NOT NULL
 ORDER BY t.number_id, t.contact_id
 ON CONFLICT (number_id, contact_id) DO UPDATE SET
     last_at = excluded.last_at, last_wamid = excluded.last_wamid, last_inbound_at = excluded.last_inbound_at,

@@ -57,7 +57,7 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
         for start in range(0, len(parsed.events), ingest.SLICE):
             found = parsed.events[start : start + ingest.SLICE]
             try:
-                async with app.db.transaction() as tx:
+                async with app.db.pipelined() as tx:
                     homeless |= await ingest.fold_slice(app, tx, found, followers, app.clock.now(), received)
             except Exception as error:
                 if ingest.is_away(error):

@@ -216,7 +216,7 @@ CREATE TABLE messages (
     PRIMARY KEY (number_id, wamid)
 );
 CREATE INDEX messages_thread ON messages (number_id, contact_id, at DESC, wamid DESC) WHERE type <> 'reaction';
-CREATE INDEX messages_answerable ON messages (number_id, contact_id, at DESC)
+CREATE INDEX messages_answerable ON messages (number_id, contact_id, at DESC) INCLUDE (type)
     WHERE live AND NOT outgoing AND type NOT IN ('system', 'request_welcome');
 CREATE INDEX messages_reactions ON messages (number_id, quoted) WHERE type = 'reaction';
 CREATE INDEX messages_search ON messages USING gin (to_tsvector('simple', text))

@@ -1,0 +1,127 @@
+"""What follows from a batch that is written: chats move up, the budget is charged, files are asked for, events told."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from twinline.db import Tx, as_json
+from twinline.db.jobs import defer
+from twinline.kit.clock import microseconds
+from twinline.mirror import queries
+from twinline.mirror.fold import MessageRow, Rows
+from twinline.mirror.models import Folded, Said
+from twinline.rules import budget
+
+
+@dataclass(slots=True)
+class _News:
+    """Collected message by message."""
+
+    chats: dict[tuple[int, int], int | None] = field(default_factory=dict)  # touched -> when answered, unix seconds
+    inbound: dict[int, int] = field(default_factory=dict)  # number -> new live messages from customers
+    media: dict[tuple[int, str], MessageRow] = field(default_factory=dict)
+
+
+async def spread(tx: Tx, rows: Rows, folded: Folded, seen: set[tuple[int, str]], now: datetime) -> None:
+    """Refreshes, charges, asks and tells. ``seen``: the messages that had come live before this batch."""
+    news = _News()
+    for number_id, body in folded.events.items():  # merged contacts
+        for contact_id in body.get("chats", ()):
+            news.chats[number_id, contact_id] = None
+    for key, row in rows.messages.items():
+        _tell(row, folded, seen=key in seen)
+        if row.type is not None:
+            _note(row, rows.answered.get(key), news, folded, seen=key in seen)
+    _flag(rows, folded)
+    if news.chats:
+        touched = [{"number_id": n, "contact_id": c, "answered_at": at} for (n, c), at in news.chats.items()]
+        await tx.hot(queries.REFRESH_CHATS, (as_json(touched),))
+    if news.inbound or rows.phone_seen:
+        await _charge(tx, rows, folded, news, now)
+    if news.media:
+        await _want(tx, news.media.values())
+
+
+def _note(row: MessageRow, answered: int | None, news: _News, folded: Folded, *, seen: bool) -> None:
+    """What one message that has come leads to."""
+    if row.live and not seen:
+        if not row.outgoing:
+            news.inbound[row.number_id] = news.inbound.get(row.number_id, 0) + 1
+        if row.contact_id is not None:
+            said = Said(row.number_id, row.contact_id, row.wamid, row.type or "", row.at or 0)
+            (folded.echoed if row.outgoing else folded.received).append(said)
+    if row.media_id is not None:
+        news.media[row.number_id, row.media_id] = row
+    if row.contact_id is not None:
+        chat = (row.number_id, row.contact_id)
+        news.chats[chat] = max((at for at in (news.chats.get(chat), answered) if at is not None), default=None)
+
+
+def _tell(row: MessageRow, folded: Folded, *, seen: bool) -> None:
+    if row.contact_id is None:
+        return
+    what = _what(row, seen)
+    if what == "imported":
+        folded.tell(row.number_id, "chats", row.contact_id)
+    else:
+        folded.tell(row.number_id, "messages", [row.contact_id, row.wamid, what])
+
+
+def _what(row: MessageRow, seen: bool) -> str:
+    """What an event calls this change; see ``mirror.events``."""
+    if row.type is None:
+        if row.revoked_at is not None:
+            return "revoked"
+        return "edited" if row.edit_v >= 0 else "status"
+    if not row.live:
+        return "imported"
+    if seen:
+        return "changed"
+    return "echoed" if row.outgoing else "received"
+
+
+def _flag(rows: Rows, folded: Folded) -> None:
+    """What the event says of the number as a whole, and what followers are told beside messages."""
+    folded.statuses = list(rows.statuses.values())
+    folded.numbers_with_notices = {number_id for number_id, *_ in rows.notices}
+    for number_id in folded.numbers_with_notices:
+        folded.flag(number_id, "number")
+    for number_id in {number_id for number_id, *_ in rows.chunks} | rows.declined.keys():
+        folded.flag(number_id, "sync")
+    for person in rows.people.values():
+        if person.book_v >= 0:
+            folded.flag(person.number_id, "contacts")
+    for body in folded.events.values():
+        if "chats" in body:
+            body["chats"] = sorted(set(body["chats"]))
+
+
+async def _charge(tx: Tx, rows: Rows, folded: Folded, news: _News, now: datetime) -> None:
+    """Inbound messages use up the number's 20 a second (Meta: throughput); echoes show that the phone is alive."""
+    moment = microseconds(now)
+    charges = [
+        {
+            "id": number_id,
+            "budget_tat": budget.THROUGHPUT.charge(
+                folded.numbers[number_id].budget_tat, moment, news.inbound.get(number_id, 0)
+            ),
+            "phone_seen_at": rows.phone_seen.get(number_id),
+        }
+        for number_id in sorted(news.inbound.keys() | rows.phone_seen.keys())
+    ]
+    await tx.hot(queries.CHARGE, (as_json(charges),))
+
+
+async def _want(tx: Tx, messages: Iterable[MessageRow]) -> None:
+    """Files that aren't here yet are fetched by jobs."""
+    wanted = [
+        {
+            "number_id": row.number_id,
+            "media_id": row.media_id,
+            "mime_type": (row.content or {}).get("mime_type"),
+            "sha256": (row.content or {}).get("sha256"),
+        }
+        for row in messages
+    ]
+    for number_id, media_id in await tx.rows(queries.WANT_MEDIA, (as_json(wanted),)):
+        await defer(tx, "mirror.download", queue="media", number_id=number_id, media_id=media_id)
