@@ -1,0 +1,26 @@
+"""Serves the hook alone: the process that ``test_kill`` kills."""
+
+import asyncio
+import os
+import socket
+
+import uvicorn
+
+from twinline.app import open_app
+from twinline.mirror.hook import Hook
+from twinline.settings import Settings
+
+
+async def main() -> None:
+    settings = Settings()
+    assert settings.database_url
+    async with open_app(settings, settings.database_url) as app:
+        hook = Hook(app, ())
+        await hook.start()
+        config = uvicorn.Config(hook, lifespan="off", log_level="error", access_log=False)
+        await uvicorn.Server(config).serve(sockets=[socket.socket(fileno=int(os.environ["LISTENING"]))])
+        await hook.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
