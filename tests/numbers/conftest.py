@@ -11,7 +11,7 @@ import pytest
 
 from twinline.accounts import service as accounts
 from twinline.app import App
-from twinline.kit.clock import ManualClock
+from twinline.kit.clock import Clock, ManualClock
 from twinline.meta.graph import Graph
 from twinline.numbers import connect, queries, service
 from twinline.numbers.models import Number, Onboarding
@@ -137,7 +137,7 @@ class Office:
     """An organisation, and what its owner does while connecting."""
 
     app: App
-    clock: ManualClock
+    clock: Clock
     organisation_id: int
     user_id: int
 
@@ -180,7 +180,7 @@ class Office:
         return await self.number(onboarding.number_id)
 
 
-async def open_office(app: App, clock: ManualClock, email: str) -> Office:
+async def open_office(app: App, clock: Clock, email: str) -> Office:
     async with app.db.transaction() as tx:
         user_id = await accounts.create_user(tx, None, email, "", "owner", "correct horse", clock.now())
         organisation_id = await tx.value("SELECT organisation_id FROM users WHERE id = %s", (user_id,))

@@ -21,8 +21,6 @@ OURS = "twinline"
 FIELDS = ("account_update", OURS)
 
 _KINDS = {kind.value: kind for kind in FactKind}
-# These name only the WABA. Where it has several numbers, only Graph knows which of them was meant.
-_OF_THE_WHOLE_WABA = frozenset({FactKind.ACCOUNT_OFFBOARDED.value, FactKind.ACCOUNT_RECONNECTED.value})
 
 
 def facts(notices: Iterable[Notice]) -> Iterator[Fact]:
@@ -47,20 +45,16 @@ async def follow(app: App, tx: Tx, folded: Folded, now: datetime) -> None:
     for number_id in sorted(folded.numbers_with_notices):
         if await _refold(tx, number_id):
             folded.flag(number_id, "number")
-        latest = await queries.latest_notices(tx, number_id, 1)
-        if any(notice.value.get("event") in _OF_THE_WHOLE_WABA for notice in latest):
-            for sibling in await _siblings_if_several(tx, number_id):
+            # Meta names only the WABA when a phone is changed. Where it has several numbers, only Graph knows which
+            # of them was meant.
+            siblings = await queries.siblings(tx, number_id)
+            for sibling in siblings if len(siblings) > 1 else ():
                 await ask_meta(tx, sibling)
 
 
 async def _refold(tx: Tx, number_id: int) -> bool:
     state = lifecycle.fold(facts(await queries.notices(tx, number_id, FIELDS)))
     return await queries.set_state(tx, number_id, state.state, state.since, state.reason)
-
-
-async def _siblings_if_several(tx: Tx, number_id: int) -> list[int]:
-    siblings = await queries.siblings(tx, number_id)
-    return siblings if len(siblings) > 1 else []
 
 
 async def ask_meta(tx: Tx, number_id: int) -> None:
