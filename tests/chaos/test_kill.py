@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 
 SECRET = "app secret"
 PEOPLE = [Human(f"35191000{n:04d}", f"PT.{n}", f"Person {n}") for n in range(12)]
-MESSAGES = 600
+MESSAGES = 300
 KILLS = 3
 SENDERS = 24
 
