@@ -135,6 +135,7 @@ class _Drain:
         self._uploading: set[int] = set()
         self._under_way: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._spoke = 0  # when the last send began, in microseconds
         self._planned = asyncio.Event()  # for the speaker
         self._news = asyncio.Event()  # for the planner
         self._broken: BaseException | None = None
@@ -200,24 +201,23 @@ class _Drain:
     # --- the speaker ----------------------------------------------------------------------------------------------
 
     async def _speak(self) -> None:
-        spoke = 0
         while True:
             while not self._reserved:
                 self._planned.clear()
                 await self._planned.wait()
             await self._places.acquire()
-            while self._reserved:
+            while self._reserved:  # what was reserved may be put back meanwhile
                 row, instant = self._reserved[0]
-                wait = max(instant, spoke + THROUGHPUT.interval_us) - microseconds(self._app.clock.now())
-                if wait > 0:
-                    await asyncio.sleep(wait / SECOND)
-                if self._reserved and self._reserved[0][0] is row:  # else it was put back meanwhile
+                now = microseconds(self._app.clock.now())
+                wait = max(instant, self._spoke + THROUGHPUT.interval_us) - now
+                if wait <= 0:
                     break
+                await asyncio.sleep(wait / SECOND)
             else:
                 self._places.release()
                 continue
             self._reserved.popleft()
-            spoke = microseconds(self._app.clock.now())
+            self._spoke = now
             self._start(self._send(row)).add_done_callback(lambda _: self._places.release())
             if len(self._reserved) <= AHEAD:
                 self._news.set()
