@@ -642,6 +642,29 @@ async def test_an_event_says_what_became_of_each_message_and_never_its_text(app:
     ]
 
 
+async def test_news_of_very_many_numbers_still_fits_into_notices(app: App) -> None:
+    await change(
+        app,
+        "WITH o AS (INSERT INTO organisations (name, created_at) VALUES ('big', now()) RETURNING id) "
+        "INSERT INTO numbers (organisation_id, waba_id, phone_number_id, display_phone, created_at) "
+        "SELECT o.id, %s, 'n' || k, '35121' || k, now() FROM o, generate_series(1, 2000) k",
+        BAKERY.waba_id,
+    )
+    listener = await app.db.listener()
+    try:
+        await listener.execute(f"LISTEN {events.CHANNEL}")
+        await tell(app, wire.account("offboarded"))
+        heard: set[str] = set()
+        async for notice in listener.notifies(timeout=10):
+            heard |= set(notice.payload.split(","))
+            if len(heard) == 2000:
+                break
+    finally:
+        await listener.close()
+    assert len(heard) == 2000
+    assert await became(app, wire.account("offboarded")) == ("folded", None)
+
+
 async def test_one_notice_a_batch_wakes_the_readers_and_says_where_to_read(app: App) -> None:
     one, other = await add_number(app), await add_number(app, FLORIST)
     listener = await app.db.listener()

@@ -2,7 +2,8 @@
 
 An event is a row written in the transaction that made the change, numbered per number without gaps (the number's
 row is locked meanwhile), so a reader who has seen ``seq`` can ask for what is newer and misses nothing. The notice
-that wakes readers is one per transaction and only says where to read.
+that wakes readers is one per transaction and only says where to read; PostgreSQL takes 8000 bytes in one, so a batch
+about very many numbers sends a few.
 
 The body of an event holds ids, never text::
 
@@ -31,8 +32,11 @@ WITH new AS (
 ), written AS (
     INSERT INTO events (number_id, seq, at, body) SELECT id, event_seq, %(at)s, body FROM counted
     RETURNING number_id, seq
+), parts AS (
+    SELECT string_agg(number_id || ':' || seq, ',') AS part
+    FROM (SELECT number_id, seq, row_number() OVER () / 200 AS n FROM written) AS numbered GROUP BY n
 )
-SELECT pg_notify(%(channel)s, string_agg(number_id || ':' || seq, ',')) FROM written
+SELECT pg_notify(%(channel)s, part) FROM parts
 """
 
 
