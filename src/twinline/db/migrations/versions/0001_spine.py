@@ -219,6 +219,7 @@ CREATE INDEX messages_thread ON messages (number_id, contact_id, at DESC, wamid 
 CREATE INDEX messages_answerable ON messages (number_id, contact_id, at DESC) INCLUDE (type)
     WHERE live AND NOT outgoing AND type NOT IN ('system', 'request_welcome');
 CREATE INDEX messages_reactions ON messages (number_id, quoted) WHERE type = 'reaction';
+CREATE INDEX messages_media ON messages (number_id, media_id) WHERE media_id IS NOT NULL;
 CREATE INDEX messages_search ON messages USING gin (to_tsvector('simple', text))
     WITH (gin_pending_list_limit = 16384);
 
