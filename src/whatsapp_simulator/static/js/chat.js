@@ -221,7 +221,7 @@ export class Chat {
       },
     });
     this.context = h("div", { class: "context", hidden: true });
-    this.file = h("input", { type: "file", hidden: true, "aria-label": "File to send", onchange: () => this.file.files[0] && this.attach(this.file.files[0]) });
+    this.file = h("input", { type: "file", hidden: true, tabindex: -1, "aria-label": "File to send", onchange: () => this.file.files[0] && this.attach(this.file.files[0]) });
     this.button = h("button", { class: "go", type: "button", onclick: () => this.go() });
     const form = h(
       "div",

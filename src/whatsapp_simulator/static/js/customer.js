@@ -4,7 +4,7 @@ import { clock, get, listen, post, soon } from "./api.js";
 import { preview, ticks } from "./bubble.js";
 import { Chat, chatHead } from "./chat.js";
 import { Device, page } from "./device.js";
-import { avatar, field, fill, h, icon, number, reconcile, toast, tried, when } from "./dom.js";
+import { avatar, field, fill, h, icon, number, reconcile, refill, toast, tried, when } from "./dom.js";
 import { badges } from "./people.js";
 
 const id = document.body.dataset.customer;
@@ -92,7 +92,6 @@ function drawAbout() {
 function drawControls() {
   const { me } = state;
   const controls = document.getElementById("controls");
-  if (controls.contains(document.activeElement) && document.activeElement.matches("input, select")) return;
   const phone = device.current?.phone ?? state.phones[0]?.id;
   const business = state.phones.find((one) => one.id === phone);
   const button = (label, work) => h("button", { class: "button small", type: "button", "data-closes": true, onclick: tried(work) }, label);
@@ -109,7 +108,7 @@ function drawControls() {
     state.stopped[phone] = value === "stop";
     toast(value === "stop" ? "Promotions stopped" : "Promotions resumed");
   };
-  fill(controls, h("header", {}, h("h2", {}, "Simulator controls"), h("p", {}, "Who this person is, and what isn't in a chat."), h("button", { class: "tool closer", type: "button", "aria-label": "Close", "data-closes": true }, icon("close"))),
+  refill(controls, h("header", {}, h("h2", {}, "Simulator controls"), h("p", {}, "Who this person is, and what isn't in a chat."), h("button", { class: "tool closer", type: "button", "aria-label": "Close", "data-closes": true }, icon("close"))),
     h(
       "section",
       {},

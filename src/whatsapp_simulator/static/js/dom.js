@@ -8,7 +8,6 @@ export function h(tag, attributes = {}, ...children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name in PROPERTIES) element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
   element.append(...shown(children));
@@ -20,9 +19,19 @@ export function fill(element, ...children) {
   element.replaceChildren(...shown(children));
 }
 
-const shown = (children) => children.flat(3).filter((child) => child !== null && child !== undefined && child !== false && child !== "");
+/** The same for a panel that somebody may be using: the focus stays, and what is half written isn't taken away. */
+export function refill(element, ...children) {
+  const all = () => [...element.querySelectorAll("a, button, input, select")];
+  const active = document.activeElement;
+  const place = all().indexOf(active);
+  // A field in a form waits for its button; any other is saved when it is left.
+  const unsaved = (one) => one.matches("input") && one.value !== one.defaultValue && (one.form || one === active);
+  if (place >= 0 && (active.matches("select") || all().some(unsaved))) return;
+  fill(element, ...children);
+  all()[place]?.focus();
+}
 
-const PROPERTIES = { value: 1, checked: 1, disabled: 1, textContent: 1, selected: 1, indeterminate: 1 };
+const shown = (children) => children.flat(3).filter((child) => child !== null && child !== undefined && child !== false && child !== "");
 
 /* Drawn for this simulator: 24 units, stroked with the colour of the text. */
 const ICONS = {

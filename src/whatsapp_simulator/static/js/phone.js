@@ -4,7 +4,7 @@ import { clock, get, listen, post, soon } from "./api.js";
 import { preview, ticks } from "./bubble.js";
 import { Chat, chatHead, popover } from "./chat.js";
 import { Device, group, item, page } from "./device.js";
-import { ask, avatar, field, fill, full, h, icon, number, reconcile, toast, tried, when } from "./dom.js";
+import { ask, avatar, field, fill, full, h, icon, number, reconcile, refill, toast, tried, when } from "./dom.js";
 
 const id = document.body.dataset.phone;
 const base = `/control/phones/${id}`;
@@ -419,14 +419,13 @@ function drawAbout() {
 function drawControls() {
   const { phone } = state;
   const controls = document.getElementById("controls");
-  if (controls.contains(document.activeElement) && document.activeElement.matches("input, select")) return;
   const button = (label, work, off = false) => h("button", { class: "button small", type: "button", disabled: off, "data-closes": true, onclick: tried(work) }, label);
   const set = tried((body) => act("settings", body));
   const sync = phone.sync_options;
   const reason = h("select", { "aria-label": "Reason" }, Object.entries(REASONS).map(([value, name]) => h("option", { value }, name)));
   const live = phone.state === "connected";
   const joined = live || phone.state === "offboarded";
-  fill(controls, h("header", {}, h("h2", {}, "Simulator controls"), h("p", {}, "No real phone has these."), h("button", { class: "tool closer", type: "button", "aria-label": "Close", "data-closes": true }, icon("close"))),
+  refill(controls, h("header", {}, h("h2", {}, "Simulator controls"), h("p", {}, "No real phone has these."), h("button", { class: "tool closer", type: "button", "aria-label": "Close", "data-closes": true }, icon("close"))),
     h(
       "section",
       {},

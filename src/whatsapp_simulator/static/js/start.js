@@ -1,7 +1,7 @@
 // The operator's start page: what runs here, the clock, the switches, and what passes by.
 
 import { clock, get, listen, post, soon } from "./api.js";
-import { ask, avatar, field, fill, full, h, hms, icon, number, reconcile, toast, tried } from "./dom.js";
+import { ask, avatar, field, fill, full, h, hms, icon, number, reconcile, refill, toast, tried } from "./dom.js";
 import { badges } from "./people.js";
 
 const HOUR = 3600;
@@ -14,7 +14,6 @@ let people = [];
 let last = null;
 
 const button = (label, work, on = false) => h("button", { class: on ? "button small on" : "button small", type: "button", onclick: tried(work) }, label);
-const busy = (element) => element.contains(document.activeElement) && document.activeElement.matches("input, select");
 
 // ---- phones, customers, clock -------------------------------------------------------------------------------------
 
@@ -67,17 +66,17 @@ function tick() {
 // ---- addresses and signup -----------------------------------------------------------------------------------------
 
 function addresses() {
-  if (busy($("addresses"))) return;
   const { app } = state;
   const rows = { "Graph API": `${location.origin}/v26.0`, "Signup script, instead of Facebook's SDK": `${location.origin}/sdk.js`, "App id": app.id, "App secret": app.secret, "Verify token": app.verify_token, "Configuration id": app.config_id };
   const url = h("input", { name: "url", type: "url", value: app.callback_url ?? "", placeholder: "http://127.0.0.1:8000/webhook", "aria-label": "Webhook address", autocomplete: "off" });
   const save = tried(async (event) => {
     event.preventDefault();
     await post("/control/app", { callback_url: url.value || null });
+    url.defaultValue = url.value;
     toast("Webhooks go there now");
   });
   const copy = (text) => navigator.clipboard?.writeText(text).then(() => toast("Copied"), () => {});
-  fill(
+  refill(
     $("addresses"),
     h(
       "div",
@@ -124,7 +123,6 @@ addEventListener("message", ({ origin, data }) => {
 const CODES = { 131047: "window closed", 131026: "undeliverable", 130429: "too fast", 131056: "too fast to one person", 131049: "not delivered, engagement", 131050: "opted out", 131048: "spam limit", 131000: "something went wrong", 131016: "unavailable", 131031: "account locked", 132015: "template paused", 190: "token invalid", 4: "too many calls" };
 
 function faults() {
-  if (busy($("faults"))) return;
   const { delivery } = state;
   const set = tried((body) => post("/control/delivery", body));
   const check = (label, checked, work) => h("label", { class: "check" }, h("input", { type: "checkbox", checked, onchange: (event) => work(event.target.checked) }), label);
@@ -149,10 +147,11 @@ function faults() {
       event.preventDefault();
       const given = Object.fromEntries(new FormData(form));
       await post("/control/faults", { effect: given.effect, code: Number(given.code), times: Number(given.times), ...(given.to && { to: given.to }) });
+      form.reset();
       toast("Armed");
     }),
   );
-  fill(
+  refill(
     $("faults"),
     h(
       "div",
@@ -168,11 +167,10 @@ function faults() {
 }
 
 function behaviour() {
-  if (busy($("behaviour"))) return;
   const { options } = state;
   const set = tried((body) => post("/control/options", body));
   const check = (key, label) => h("label", { class: "check" }, h("input", { type: "checkbox", checked: options[key], onchange: (event) => set({ [key]: event.target.checked }) }), label);
-  fill(
+  refill(
     $("behaviour"),
     h(
       "div",
@@ -267,5 +265,6 @@ setInterval(() => document.visibilityState === "visible" && passing(), 1500);
 listen(({ kind }) => {
   if (["phone", "session", "customer", "app", "options", "fault", "reload", "reset"].includes(kind)) refresh();
   if (kind === "reset") seen.requests = seen.deliveries = [];
+  if (kind === "request" && state.faults.length) refresh(); // it may have used one up
   if (kind !== "typing") passing();
 });

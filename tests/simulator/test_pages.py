@@ -1,0 +1,393 @@
+"""The pages of the simulator: they answer, they load nothing from elsewhere, and a browser can live in them."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from whatsapp_simulator.app import Settings, create
+
+CHROMIUM = Path("/usr/bin/chromium")
+PAGES = ("/", "/phone", "/customers", "/customer/c1", "/signup?config_id=200000000000001")
+WORD = 20000
+"""Milliseconds that a page may take to show what happened."""
+
+
+# -- what the server sends -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_page_says_that_it_is_a_simulator_and_runs_only_its_own_scripts(sim, path):
+    answer = await sim.http.get(path, follow_redirects=True)
+    assert answer.status_code == 200
+    assert ">Simulator</" in answer.text
+    assert "script-src" not in answer.headers["content-security-policy"]
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=", answer.text)
+    for address in re.findall(r'<(?:script|link)[^>]*(?:src|href)="([^"]+)"', answer.text):
+        assert address.startswith("/")
+        assert (await sim.http.get(address)).status_code == 200
+
+
+@pytest.mark.anyio
+async def test_the_modules_find_each_other(sim):
+    waiting, seen = {"phone.js", "customer.js", "customers.js", "start.js", "signup.js"}, set()
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        text = (await sim.http.get(f"/static/js/{name}")).raise_for_status().text
+        waiting |= set(re.findall(r'from "\./([\w.]+)"', text)) - seen
+
+
+@pytest.mark.anyio
+async def test_the_phone_that_is_asked_to_confirm_is_the_one_that_opens(sim):
+    other = await sim.post("/control/phones", name="Second")
+    assert (await sim.http.get("/phone")).headers["location"] == f"/phone/{sim.phone.id}"
+    extras = {"featureType": "whatsapp_business_app_onboarding"}
+    body = {"config_id": "200000000000001", "extras": extras, "phone_number": other["number"]}
+    await sim.post("/signup/sessions", **body)
+    assert (await sim.http.get("/phone")).headers["location"] == f"/phone/{other['id']}"
+
+
+@pytest.mark.anyio
+async def test_a_phone_or_customer_that_is_gone_leads_to_those_that_are_there(sim):
+    assert (await sim.http.get("/phone/1")).headers["location"] == "/phone"
+    assert (await sim.http.get("/customer/nobody")).headers["location"] == "/customers"
+
+
+# -- what a browser does with it -------------------------------------------------------------------------------------
+
+
+class Served:
+    """A simulator on a port of its own, in a thread, and a hand on it."""
+
+    def __init__(self) -> None:
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        app = create(Settings(contacts=6, messages=200), base_url=self.address)
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]})
+        self._thread.start()
+        deadline = time.monotonic() + 15
+        while not self._server.started and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.http = httpx.Client(base_url=self.address, trust_env=False)
+        self.phone = self.get("/control/phones")["phones"][0]
+
+    def stop(self) -> None:
+        self.http.close()
+        self._server.should_exit = True
+        self._thread.join()
+        self._listener.close()
+
+    def get(self, path: str) -> Any:
+        return self.http.get(path).raise_for_status().json()
+
+    def post(self, path: str, **body: Any) -> Any:
+        return self.http.post(path, json=body).raise_for_status().json()
+
+    def connect(self) -> str:
+        """Onboard the phone by script: a token for it."""
+        extras = {"featureType": "whatsapp_business_app_onboarding"}
+        begun = self.post("/signup/sessions", config_id="200000000000001", extras=extras, phone_number=self.number)
+        self.post(f"/control/phones/{self.phone['id']}/confirm", code=begun["verification_code"])
+        return str(self.post(f"/control/phones/{self.phone['id']}/token")["access_token"])
+
+    @property
+    def number(self) -> str:
+        return str(self.phone["number"])
+
+    def send(self, token: str, **body: Any) -> None:
+        """A message of the platform to the first customer."""
+        sent = self.http.post(
+            f"/v26.0/{self.phone['id']}/messages",
+            json={"messaging_product": "whatsapp", "to": "14155550171", **body},
+            headers={"authorization": f"Bearer {token}"},
+        )
+        sent.raise_for_status()
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    server = Served()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} isn't there")
+    from playwright.sync_api import sync_playwright
+
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def window(chromium: Any, served: Served) -> Iterator[Any]:
+    """A browser of its own for a test. What a script complains about fails the test."""
+    complaints: list[str] = []
+    context = chromium.new_context(base_url=served.address, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(WORD)
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    context.on("console", lambda said: complaints.append(said.text) if _is_complaint(said) else None)
+    yield context
+    context.close()
+    assert complaints == []
+
+
+def _is_complaint(said: Any) -> bool:
+    """Chromium also writes down every refusal (400, 409), which pages show to the person."""
+    return said.type == "error" and not re.search(r"status of 4(00|09)", said.text)
+
+
+def _open(window: Any, path: str) -> Any:
+    page = window.new_page()
+    page.goto(path)
+    return page
+
+
+def _write(page: Any, text: str) -> None:
+    page.get_by_role("textbox", name="Message").fill(text)
+    page.keyboard.press("Enter")
+
+
+def _bubble(page: Any, text: str) -> Any:
+    return page.locator(".row", has_text=text)
+
+
+def _menu(page: Any, text: str, item: str) -> None:
+    _bubble(page, text).click(button="right")
+    page.get_by_role("menuitem", name=item).click()
+
+
+@pytest.mark.browser
+def test_the_owner_connects_the_number_from_popup_and_phone(served, window):
+    start = _open(window, "/")
+    with start.expect_popup() as opened:
+        start.get_by_role("button", name="Open the signup popup").click()
+    popup = opened.value
+    popup.get_by_role("button", name="Continue as").click()
+    popup.get_by_label("Café Aurora").check()
+    popup.get_by_role("button", name="Next").click()
+    code = popup.locator(".big-code").text_content()
+
+    with window.expect_page() as opened:
+        popup.get_by_role("link", name="Open the simulated phone").click()
+    phone = opened.value
+    phone.get_by_role("link", name="Connect", exact=True).click()
+    phone.get_by_role("button", name="Confirm").click()
+    phone.get_by_role("button", name="Don't share chats").click()
+    phone.get_by_label("Code").fill("AAAA-AAAA")
+    phone.keyboard.press("Enter")
+    phone.get_by_text("That code isn't right.").wait_for()
+    phone.get_by_label("Code").fill(code)
+    phone.keyboard.press("Enter")
+    phone.get_by_role("link", name="Done").click()
+    phone.get_by_text("Connected to").wait_for()
+
+    popup.get_by_role("button", name="Finish").click()
+    start.locator(".heard", has_text="code ").wait_for()
+    message, _, code = start.locator(".heard").text_content().partition("\ncode ")
+    assert json.loads(message) == {
+        "type": "WA_EMBEDDED_SIGNUP",
+        "event": "FINISH_WHATSAPP_BUSINESS_APP_ONBOARDING",
+        "data": {"waba_id": served.phone["waba_id"]},
+        "version": 3,
+    }
+    app = served.get("/control/app")
+    query = {"client_id": app["id"], "client_secret": app["secret"], "code": code}
+    assert served.http.get("/v26.0/oauth/access_token", params=query).status_code == 200
+    shown = served.get(f"/control/phones/{served.phone['id']}")
+    assert (shown["state"], shown["share_history"]) == ("connected", False)
+
+    phone.get_by_role("button", name="Disconnect", exact=True).click()
+    phone.get_by_role("dialog").get_by_role("button", name="Disconnect").click()
+    phone.get_by_text("It was connected before").wait_for()
+    assert served.get(f"/control/phones/{served.phone['id']}")["state"] == "disconnected"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("answer", "event"), [("Fell through", "FINISH"), ("Error inside", "CANCEL"), ("ERROR event", "ERROR")]
+)
+def test_the_popup_ends_as_meta_might_end_it(served, window, answer, event):
+    start = _open(window, "/")
+    with start.expect_popup() as opened:
+        start.get_by_role("button", name="Open the signup popup").click()
+    popup = opened.value
+    popup.get_by_label("As Meta might answer").select_option(answer)
+    popup.get_by_role("button", name="Continue as").click()
+    popup.get_by_role("button", name="Next").click()
+    if event == "FINISH":
+        popup.get_by_role("button", name="Finish").click()
+    start.locator(".heard", has_text="code ").wait_for()
+    heard = json.loads(start.locator(".heard").text_content().partition("\ncode ")[0])
+    assert heard["event"] == event
+    assert ("error_message" in heard["data"]) == (event != "FINISH")
+
+
+@pytest.mark.browser
+def test_closing_the_popup_tells_the_step_that_was_open(served, window):
+    start = _open(window, "/")
+    with start.expect_popup() as opened:
+        start.get_by_role("button", name="Open the signup popup").click()
+    popup = opened.value
+    popup.get_by_role("button", name="Continue as").click()
+    popup.get_by_role("button", name="Next").click()
+    popup.locator(".big-code").wait_for()
+    popup.close(run_before_unload=True)
+    start.locator(".heard", has_text="code none").wait_for()
+    heard = json.loads(start.locator(".heard").text_content().partition("\ncode ")[0])
+    assert heard["data"] == {"current_step": "PHONE_NUMBER_VERIFICATION"}
+    assert served.get(f"/control/phones/{served.phone['id']}")["pending_session"] is None
+
+
+@pytest.mark.browser
+def test_a_conversation_goes_between_the_two_phones(served, window):
+    chat = f"/phone/{served.phone['id']}"
+    owner = _open(window, chat)
+    customer = _open(window, "/customer/c1")
+    _write(customer, "Do you have *fresh* bread?")
+    row = owner.locator("[data-customer=c1]", has_text="fresh")
+    row.locator(".count", has_text="1").wait_for()
+    _bubble(customer, "fresh").locator(".ticks.delivered").wait_for()
+    row.click()
+    _bubble(owner, "fresh").locator("b", has_text="fresh").wait_for()
+    _bubble(customer, "fresh").locator(".ticks.read").wait_for()
+
+    _menu(owner, "fresh", "Reply")
+    _write(owner, "Yes, untill 7")
+    _bubble(customer, "untill").locator(".quote", has_text="fresh").wait_for()
+    _menu(owner, "untill", "Edit")
+    _write(owner, "Yes, until 7")
+    _bubble(customer, "until 7").get_by_text("Edited").wait_for()
+    _bubble(owner, "until 7").locator(".ticks.read").wait_for()
+
+    _menu(customer, "until 7", "React 👍")
+    _bubble(owner, "until 7").locator(".reactions").wait_for()
+    _write(customer, "wrong chat")
+    _menu(customer, "wrong chat", "Delete for everyone")
+    customer.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    owner.get_by_text("This message was deleted").wait_for()
+
+
+@pytest.mark.browser
+def test_every_kind_of_attachment_is_shown_on_the_other_side(served, window):
+    owner = _open(window, f"/phone/{served.phone['id']}#/chat/c1")
+    customer = _open(window, "/customer/c1")
+    for item, shown in {
+        "Sample picture": ".picture img",
+        "Sample document": ".paper",
+        "Sample voice message": ".voice",
+        "Sample video": ".missing, .film",
+        "Sample sticker": ".sticker",
+        "Poll": ".poll",
+    }.items():
+        before = owner.locator(shown).count()
+        customer.get_by_role("button", name="Attach").click()
+        customer.get_by_role("menuitem", name=item).click()
+        owner.locator(shown).nth(before).wait_for(state="attached")
+    for item, shown in {"Location": "Plaça", "Contact": "Joan"}.items():
+        customer.get_by_role("button", name="Attach").click()
+        customer.get_by_role("menuitem", name=item, exact=True).click()
+        customer.get_by_role("dialog").get_by_role("button", name="Send").click()
+        _bubble(owner, shown).wait_for()
+    picture = (Path(__file__).parents[2] / "src/whatsapp_simulator/static/icon.svg").read_bytes()
+    with owner.expect_file_chooser() as chosen:
+        owner.get_by_role("button", name="Attach").click()
+        owner.get_by_role("menuitem", name="Document from a file").click()
+    chosen.value.set_files({"name": "menu.pdf", "mimeType": "application/pdf", "buffer": picture})
+    owner.get_by_role("dialog").get_by_role("button", name="Send").click()
+    _bubble(customer, "menu.pdf").wait_for()
+
+
+@pytest.mark.browser
+def test_what_the_platform_sends_is_an_own_message_and_its_buttons_can_be_pressed(served, window):
+    token = served.connect()
+    owner = _open(window, f"/phone/{served.phone['id']}#/chat/c1")
+    customer = _open(window, "/customer/c1")
+    _write(customer, "hello?")
+    _bubble(owner, "hello?").wait_for()
+    buttons = [{"type": "reply", "reply": {"id": f"b{i}", "title": title}} for i, title in enumerate(("Yes", "No"))]
+    question = {"type": "button", "body": {"text": "A table for two?"}, "action": {"buttons": buttons}}
+    served.send(token, type="interactive", interactive=question)
+    assert _bubble(owner, "A table for two?").get_by_role("button", name="Yes").is_disabled()
+    customer.get_by_role("button", name="Yes").click()
+    _bubble(owner, "Yes").last.locator(".quote", has_text="A table").wait_for()
+
+    rows = [{"id": "r1", "title": "19:00"}, {"id": "r2", "title": "20:30", "description": "On the terrace"}]
+    action = {"button": "Choose a time", "sections": [{"title": "Tonight", "rows": rows}]}
+    served.send(token, type="interactive", interactive={"type": "list", "body": {"text": "When?"}, "action": action})
+    customer.get_by_role("button", name="Choose a time").click()
+    customer.get_by_role("dialog").get_by_label("20:30").check()
+    customer.get_by_role("dialog").get_by_role("button", name="Send").click()
+    _bubble(owner, "On the terrace").wait_for()
+
+    components = [{"type": "body", "parameters": [{"type": "text", "text": v} for v in ("Nora", "#81")]}]
+    template = {"name": "order_ready", "language": {"code": "en_US"}, "components": components}
+    served.send(token, type="template", template=template)
+    customer.get_by_text("Hi Nora, your order #81 is ready for pickup.").wait_for()
+
+
+@pytest.mark.browser
+def test_the_owner_keeps_contacts_and_the_customer_stops_promotions(served, window):
+    owner = _open(window, f"/phone/{served.phone['id']}#/contact/c1")
+    owner.get_by_label("Name").fill("Nora from the bakery")
+    owner.get_by_role("button", name="Save").click()
+    owner.goto(f"/phone/{served.phone['id']}#/chats")
+    owner.locator("[data-customer=c1]", has_text="Nora from the bakery").wait_for()
+    customer = _open(window, "/customer/c1")
+    customer.get_by_role("button", name="Stop promotions").click()
+    customer.get_by_text("Stopped by this person.").wait_for()
+    customer.get_by_label("Hide the number").is_disabled()
+    customer.get_by_label("Username").fill("@nora")
+    customer.keyboard.press("Tab")
+    customer.get_by_label("Hide the number").check()
+    owner.goto(f"/phone/{served.phone['id']}#/chat/c1")
+    owner.locator(".chat-head small", has_text="@nora").wait_for()
+
+
+@pytest.mark.browser
+def test_the_operator_moves_the_clock_and_arms_a_fault(served, window):
+    token = served.connect()
+    start = _open(window, "/")
+    start.get_by_role("button", name="+25 h").click()
+    start.get_by_text("25 hours ahead").wait_for()
+    start.get_by_role("button", name="Back to real").click()
+    start.get_by_text("Real time").wait_for()
+    start.get_by_label("Code").fill("131026")
+    start.get_by_role("button", name="Arm").click()
+    start.get_by_text("Next 1: fail 131026").wait_for()
+    _write(_open(window, "/customer/c1"), "hi")
+    served.send(token, type="text", text={"body": "hello"})
+    start.get_by_text("Next 1: fail 131026").wait_for(state="detached")
+    line = start.locator("#requests .line", has_text="/messages")
+    line.click()
+    line.locator("pre", has_text='"body": "hello"').wait_for()
+
+
+@pytest.mark.browser
+def test_no_page_is_wider_than_a_phone(served, window):
+    for path in (*PAGES, "/phone#/settings/platform", "/phone#/contacts", "/phone#/chat/c1", "/phone#/connect"):
+        page = _open(window, path)
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.wait_for_load_state("networkidle" if path == "/signup" else "load")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390, path
+        page.close()
