@@ -11,21 +11,19 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import psycopg
 import pytest
 
+from twinline.app import App
 from twinline.db import Database, embedded, migrate
 from twinline.kit.clock import ManualClock
 from twinline.kit.files import Files
 from twinline.kit.vault import Vault
 from twinline.settings import Settings
-
-if TYPE_CHECKING:
-    from twinline.app import App
 
 
 @pytest.fixture(scope="session")
@@ -83,10 +81,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def app(empty_database: str, clock: ManualClock, tmp_path: Path) -> AsyncIterator["App"]:
+async def app(empty_database: str, clock: ManualClock, tmp_path: Path) -> AsyncIterator[App]:
     """An App on a database of its own. Its graph is None: a test that sends puts its own in place."""
-    from twinline.app import App
-
     db = Database(empty_database)
     await db.open()
     yield App(

@@ -51,49 +51,49 @@ async def number(tx: Tx, number_id: int, organisation_id: int) -> Number | None:
 
 # --- the chat list ------------------------------------------------------------------------------------------------
 
-CHAT = """
+# The page is cut from the chats alone, and only its lines are dressed: whatever the planner thinks of the tables'
+# sizes (on a young database: nothing), it can't dress them all to show the first.
+PAGE = """
+page AS MATERIALIZED (
+    SELECT * FROM chats c
+    WHERE c.number_id = %(number)s AND c.last_at IS NOT NULL
+      {}
+    ORDER BY c.last_at DESC, c.contact_id DESC LIMIT %(limit)s
+)
 SELECT c.contact_id, c.last_at, c.unread, c.assigned_to, a.name AS assignee, c.floor_holder, c.floor_until,
        k.custom_name, k.book_name, k.profile_name, k.username, k.phone, k.bsuid,
        m.type, left(coalesce(m.edit_text, m.text), 200) AS text, m.content, m.outgoing, m.delivery, m.author,
        m.revoked_at IS NOT NULL AS revoked
-FROM chats c
+FROM page c
 JOIN contacts k ON k.number_id = c.number_id AND k.id = c.contact_id
 LEFT JOIN messages m ON m.number_id = c.number_id AND m.wamid = c.last_wamid
 LEFT JOIN users a ON a.id = c.assigned_to
-WHERE c.number_id = %(number)s
+ORDER BY c.last_at DESC, c.contact_id DESC
 """
-
-BY_TIME = "ORDER BY c.last_at DESC, c.contact_id DESC LIMIT %(limit)s"
-
-CHATS = (
-    CHAT
-    + """
-  AND (c.last_at, c.contact_id) < (coalesce(%(at)s::timestamptz, 'infinity'), coalesce(%(id)s::bigint, 0))
-"""
-)
 
 FILTERS: Final = {
     "all": "",
-    "unread": "AND c.unread > 0\n",
-    "mine": "AND c.assigned_to = %(user)s\n",
+    "unread": "AND c.unread > 0",
+    "mine": "AND c.assigned_to = %(user)s",
 }
 
-CHATS_BY_ID = CHAT + "AND c.contact_id = ANY(%(ids)s) AND c.last_at IS NOT NULL\n"
+BEFORE = "AND (c.last_at, c.contact_id) < (coalesce(%(at)s::timestamptz, 'infinity'), coalesce(%(id)s::bigint, 0))"
+
+CHATS = {name: "WITH" + PAGE.format(f"{BEFORE} {passes}") for name, passes in FILTERS.items()}
+
+CHATS_BY_ID = {
+    name: "WITH" + PAGE.format(f"AND c.contact_id = ANY(%(ids)s) {passes}") for name, passes in FILTERS.items()
+}
 
 # People first and their chats after: walking the chats by time would look up each person on its own.
-CHATS_BY_NAME = (
-    """
+CHATS_BY_NAME = """
 WITH who AS MATERIALIZED (
     SELECT k.id FROM contacts k
     WHERE k.number_id = %(number)s
       AND (concat_ws(' ', k.custom_name, k.book_name, k.profile_name, k.username) ILIKE %(like)s
            OR %(digits)s <> '' AND k.phone LIKE '%%' || %(digits)s || '%%')
     LIMIT 5000
-)
-"""
-    + CHAT
-    + "AND c.last_at IS NOT NULL AND c.contact_id IN (SELECT id FROM who)\n"
-)
+),""" + PAGE.format("AND c.contact_id IN (SELECT id FROM who)")
 
 UNREAD = "SELECT count(*) FROM (SELECT FROM chats WHERE number_id = %s AND unread > 0 LIMIT 100) waiting"
 
@@ -104,13 +104,13 @@ async def chats(
     """A page of chats, newest first; ``before`` is where the last one ended."""
     at, contact_id = before or (None, None)
     params = {"number": number_id, "user": user_id, "at": at, "id": contact_id, "limit": CHATS_PAGE}
-    return await tx.all(Chat, CHATS + FILTERS[filter] + BY_TIME, params)
+    return await tx.all(Chat, CHATS[filter], params)
 
 
 async def chats_by_id(tx: Tx, number_id: int, user_id: int, ids: Sequence[int], *, filter: str = "all") -> list[Chat]:
     """Those of these chats that pass the filter."""
     params = {"number": number_id, "user": user_id, "ids": list(ids), "limit": len(ids)}
-    return await tx.all(Chat, CHATS_BY_ID + FILTERS[filter] + BY_TIME, params)
+    return await tx.all(Chat, CHATS_BY_ID[filter], params)
 
 
 async def chats_by_name(tx: Tx, number_id: int, words_: str) -> list[Chat]:
@@ -120,7 +120,7 @@ async def chats_by_name(tx: Tx, number_id: int, words_: str) -> list[Chat]:
     # "Flat 3" isn't a phone number: digits count only if there is nothing else than their usual company.
     looks_like_phone = len(digits) >= 3 and not set(words_) - set("0123456789 +-().")
     params = {"number": number_id, "like": f"%{like}%", "digits": digits if looks_like_phone else "", "limit": 20}
-    return await tx.all(Chat, CHATS_BY_NAME + BY_TIME, params)
+    return await tx.all(Chat, CHATS_BY_NAME, params)
 
 
 async def unread(tx: Tx, number_id: int) -> int:
@@ -261,7 +261,7 @@ SELECT m.wamid, m.outgoing, m.live, m.at, m.type, m.text, m.content, m.extra, m.
        u.name AS author_name, f.state AS media_state, f.mime_type, f.size, f.reason AS media_reason,
        q.type AS quoted_type, left(coalesce(q.edit_text, q.text), 300) AS quoted_text, q.content AS quoted_content,
        q.outgoing AS quoted_outgoing, q.author AS quoted_author, q.revoked_at IS NOT NULL AS quoted_revoked
-FROM messages m
+FROM {} m
 LEFT JOIN users u ON u.id = m.author_id AND m.author = 'person' AND u.organisation_id = %(organisation)s
 LEFT JOIN media f ON f.number_id = m.number_id AND f.media_id = m.media_id
 LEFT JOIN messages q ON q.number_id = m.number_id AND q.wamid = m.quoted AND m.contact_id = q.contact_id
@@ -269,7 +269,7 @@ WHERE m.number_id = %(number)s AND m.contact_id = %(contact)s AND m.type <> 'rea
 """
 
 OLDER = (
-    MESSAGE
+    MESSAGE.format("messages")
     + """
   AND (m.at, m.wamid) < (coalesce(%(at)s::timestamptz, 'infinity'), %(wamid)s)
 ORDER BY m.at DESC, m.wamid DESC LIMIT %(limit)s
@@ -277,14 +277,17 @@ ORDER BY m.at DESC, m.wamid DESC LIMIT %(limit)s
 )
 
 NEWER = (
-    MESSAGE
+    MESSAGE.format("messages")
     + """
   AND (m.at, m.wamid) > (%(at)s, %(wamid)s)
 ORDER BY m.at, m.wamid LIMIT %(limit)s
 """
 )
 
-THESE = MESSAGE + "AND m.wamid = ANY(%(wamids)s) ORDER BY m.at DESC, m.wamid DESC"
+# OFFSET 0 keeps the planner to the primary key; it would sooner walk a whole chat, or all reactions, for one message.
+NAMED = "(SELECT * FROM messages n WHERE n.number_id = %(number)s AND n.wamid = ANY(%(wamids)s) OFFSET 0)"
+
+THESE = MESSAGE.format(NAMED) + "ORDER BY m.at DESC, m.wamid DESC"
 
 POSITION = """
 SELECT at FROM messages
@@ -307,7 +310,7 @@ ORDER BY original, version, wamid
 FAILURES = "SELECT wamid, detail FROM statuses WHERE number_id = %s AND wamid = ANY(%s) AND status = %s"
 
 # What a reaction is about: its bubble must be drawn anew.
-TARGETS = "SELECT quoted FROM messages WHERE number_id = %s AND wamid = ANY(%s) AND type = 'reaction'"
+TARGETS = f"SELECT m.quoted FROM {NAMED} m WHERE m.type = 'reaction'"
 
 UNSENT = """
 SELECT o.id, o.created_at, o.type, o.text, o.content, o.quoted, o.state, o.author, o.error_text, o.error_code,
@@ -345,7 +348,7 @@ class Thread:
 
     async def these(self, wamids: Sequence[str]) -> list[Bubble]:
         """Those of these messages that are in the chat; a reaction stands for the message that it is about."""
-        about = await self._tx.rows(TARGETS, (self._number_id, list(wamids)))
+        about = await self._tx.rows(TARGETS, {**self._params, "wamids": list(wamids)})
         wanted = sorted({*wamids, *(row[0] for row in about if row[0])})
         rows = await self._tx.dicts(THESE, {**self._params, "wamids": wanted})
         return await self._dress(reversed(rows))

@@ -194,35 +194,74 @@ function place(got, asked) {
   const fresh = [...got.content.querySelectorAll(".chat[id]")];
   const names = new Set(fresh.map((row) => row.id));
   const focused = document.activeElement?.closest?.(".chat")?.id;
-  const keep = rows.scrollTop;
-  // Asked for and not answered: it passes the filter no longer. The open one stays until another is opened.
-  for (const id of asked) {
-    const row = document.getElementById(`c-${id}`);
-    if (row && !names.has(row.id) && id !== thread?.contact) row.remove();
-  }
-  if (fresh.length) rows.querySelector(".none")?.remove();
-  let above = 0;
-  for (const row of fresh) {
-    localise(row);
-    const old = document.getElementById(row.id);
-    const at = Number(row.dataset.at);
-    if (old && old.dataset.at === row.dataset.at) {
-      old.replaceWith(row);
-      continue;
-    }
-    const before = old ? old.offsetTop < keep : true;
-    old?.remove();
-    if (search.value.trim()) continue;
-    const next = [...rows.querySelectorAll(":scope > .chat[id]")].find((other) => Number(other.dataset.at) < at);
-    const more = rows.querySelector(":scope > .more");
-    // Below what is loaded: it comes when the list is scrolled there.
-    if (!next && more) continue;
-    rows.insertBefore(row, next ?? more);
-    if (!before || !old) above += row.offsetHeight;
-  }
-  if (keep > 8) rows.scrollTop = keep + above;
-  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   count(got.response);
+  localise(got.content);
+  keeping(() => {
+    // Asked for and not answered: it passes the filter no longer. The open one stays until another is opened.
+    for (const id of asked) {
+      const row = document.getElementById(`c-${id}`);
+      if (row && !names.has(row.id) && id !== thread?.contact) row.remove();
+    }
+    if (fresh.length) rows.querySelector(".none")?.remove();
+    const moving = [];
+    for (const row of fresh) {
+      const old = document.getElementById(row.id);
+      if (old?.dataset.at === row.dataset.at) old.replaceWith(row);
+      else {
+        old?.remove();
+        if (!search.value.trim()) moving.push(row);
+      }
+    }
+    merge(moving);
+    trim();
+  });
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+}
+
+/** The list's order, as the server has it: newest first, then by contact. */
+const order = ({ dataset: one }, { dataset: other }) => other.at - one.at || other.contact - one.contact;
+
+/** Puts lines where their time wants them: one walk down the list, newest first on both sides. */
+function merge(moving) {
+  moving.sort(order);
+  const more = rows.querySelector(":scope > .more");
+  let next = rows.querySelector(":scope > .chat[id]");
+  for (const row of moving) {
+    while (next && order(next, row) < 0) {
+      do next = next.nextElementSibling;
+      while (next && !next.matches(".chat[id]"));
+    }
+    // Below what is loaded: it comes when the list is scrolled there.
+    if (next || !more) rows.insertBefore(row, next ?? null);
+  }
+}
+
+const LONG = 120;
+
+/** A busy number pushes chats down without end; what went far out of sight is fetched again when it is wanted. */
+function trim() {
+  const all = rows.querySelectorAll(":scope > .chat[id]");
+  if (all.length <= LONG || rows.scrollTop > 800) return;
+  const last = all[LONG / 2 - 1];
+  while (last.nextElementSibling) last.nextElementSibling.remove();
+  const more = document.createElement("div");
+  more.className = "more";
+  const { at, contact } = last.dataset;
+  more.dataset.more = `${base}/rows?${new URLSearchParams({ before: `${at}.${contact}`, filter })}`;
+  more.append(...[0, 1].map(() => Object.assign(document.createElement("span"), { className: "skeleton" })));
+  rows.append(more);
+  sight.observe(more);
+}
+
+/** Changes the list and leaves the line at its top where it is, unless that is the very top. */
+function keeping(change) {
+  if (rows.scrollTop < 8) return void change();
+  const top = rows.getBoundingClientRect().top;
+  const anchor = [...rows.children].find((row) => row.getBoundingClientRect().bottom > top);
+  const before = anchor?.getBoundingClientRect().top;
+  change();
+  const still = anchor && (anchor.isConnected ? anchor : anchor.id && document.getElementById(anchor.id));
+  if (still) rows.scrollTop += still.getBoundingClientRect().top - before;
 }
 
 // ---- how much is unread --------------------------------------------------------------------------------------------

@@ -26,9 +26,15 @@ export function listen(cursor, { event, reload = () => location.reload(), state 
       // The browser reconnects by itself unless it was refused outright: a session that ended, a server that restarts.
       if (source.readyState === EventSource.CLOSED) {
         clearTimeout(timer);
-        timer = setTimeout(connect, 2000 + Math.random() * 2000);
+        timer = setTimeout(again, 2000 + Math.random() * 2000);
       }
     };
+  }
+
+  async function again() {
+    const answer = await fetch("/account", { method: "HEAD", headers: { "HX-Request": "true" } }).catch(() => null);
+    if (answer?.status === 401) location.reload();
+    else connect();
   }
 
   connect();
