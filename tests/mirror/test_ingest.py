@@ -22,6 +22,7 @@ from tests.fixtures.mirror import (
 )
 from tests.fixtures.wire import BAKERY, DANI, DAY, FLORIST, RUA, T0, Human, Json
 
+from twinline import wiring
 from twinline.app import App
 from twinline.kit.clock import ManualClock
 from twinline.mirror import events, ingest, service
@@ -679,3 +680,17 @@ async def test_one_notice_a_batch_wakes_the_readers_and_says_where_to_read(app: 
     finally:
         await listener.close()
     assert [sorted(payload.split(",")) for payload in heard] == [[f"{one}:1", f"{other}:1"], [f"{one}:2"]]
+
+
+async def test_the_worker_folds_what_the_hook_put_off(app: App) -> None:
+    await add_number(app)
+    await tell(app, HELLO, heavy_from=0)
+    engine = wiring.engine(app)
+    async with engine.open_async():
+        await engine.run_worker_async(
+            queues=["history"], wait=False, install_signal_handlers=False, additional_context=wiring.context(app)
+        )
+    assert await became(app, HELLO) == ("folded", None)
+    assert await ask(app, "SELECT status::text FROM procrastinate_jobs WHERE queue_name = 'history'") == [
+        ("succeeded",)
+    ]
