@@ -7,11 +7,12 @@ import pytest
 from pydantic import SecretStr
 
 from twinline.app import App
+from twinline.kit.clock import ManualClock
 from twinline.kit.vault import Vault
 from twinline.numbers import doctor
 from twinline.numbers.doctor import Finding, Level
 
-from .conftest import BUSINESS_TOKEN, Meta, Office, refusal
+from .conftest import BUSINESS_TOKEN, Meta, Office, open_office, refusal
 
 pytestmark = pytest.mark.anyio
 
@@ -81,6 +82,13 @@ async def test_a_token_is_looked_at_number_by_number(office: Office, meta: Meta)
     assert "Expired or withdrawn" in (await _find(office.app, title)).text
     meta.fail["debug_token"] = lambda _: refusal(190, "Invalid OAuth access token")
     assert (await _find(office.app, title)).level is Level.FAIL
+
+
+async def test_an_organisation_is_told_of_its_own_numbers_only(office: Office, clock: ManualClock) -> None:
+    await office.connect()
+    other = await open_office(office.app, clock, "eve@example.com")
+    assert "+351210007788" in repr(await doctor.run(office.app, office.organisation_id))
+    assert "+351210007788" not in repr(await doctor.run(office.app, other.organisation_id))
 
 
 async def test_webhooks_that_couldnt_be_understood_are_counted(app: App) -> None:

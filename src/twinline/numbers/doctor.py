@@ -50,19 +50,36 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class House:
+    """What is looked at: the whole platform, or with an organisation only that one's numbers."""
+
+    app: App
+    organisation_id: int | None
+
+    async def numbers(self) -> list[Number]:
+        async with self.app.db.transaction() as tx:
+            if self.organisation_id is None:
+                return await queries.every_number(tx)
+            return await queries.numbers(tx, self.organisation_id)
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     title: str
-    look: Callable[[App], Awaitable[list[Finding]]]
+    look: Callable[[House], Awaitable[list[Finding]]]
 
 
-async def run(app: App) -> list[Finding]:
+async def run(app: App, organisation_id: int | None = None) -> list[Finding]:
     """Looks at everything at once; the findings come in the order of ``CHECKS``."""
-    return [finding for found in await asyncio.gather(*(_safely(app, check) for check in CHECKS)) for finding in found]
+    house = House(app, organisation_id)
+    return [
+        finding for found in await asyncio.gather(*(_safely(house, check) for check in CHECKS)) for finding in found
+    ]
 
 
-async def _safely(app: App, check: Check) -> list[Finding]:
+async def _safely(house: House, check: Check) -> list[Finding]:
     try:
-        return await asyncio.wait_for(check.look(app), PATIENCE)
+        return await asyncio.wait_for(check.look(house), PATIENCE)
     except TimeoutError:
         return [
             Finding(check.title, Level.FAIL, "No answer within ten seconds.", "Look at the network, then run it again.")
@@ -74,7 +91,8 @@ async def _safely(app: App, check: Check) -> list[Finding]:
 # --- here ---------------------------------------------------------------------------------------------------------
 
 
-async def _database(app: App) -> list[Finding]:
+async def _database(house: House) -> list[Finding]:
+    app = house.app
     title = "Database"
     async with app.db.transaction() as tx:
         version = int(await tx.value("SHOW server_version_num"))
@@ -88,7 +106,8 @@ async def _database(app: App) -> list[Finding]:
     return [Finding(title, Level.OK, f"PostgreSQL {shown}, schema {schema}.")]
 
 
-async def _vault(app: App) -> list[Finding]:
+async def _vault(house: House) -> list[Finding]:
+    app = house.app
     title = "Vault key"
     if app.settings.vault_keys is None:
         path = app.settings.data / "vault.key"
@@ -96,9 +115,7 @@ async def _vault(app: App) -> list[Finding]:
         if os.name == "posix" and mode & 0o077:
             says = f"Others on this machine can read vault.key (mode {mode:04o})."
             return [Finding(title, Level.FAIL, says, f"Run: chmod 600 {path}")]
-    async with app.db.transaction() as tx:
-        numbers = await queries.every_number(tx)
-    locked = [number for number in numbers if number.token is not None and _unsealed(app, number) is None]
+    locked = [number for number in await house.numbers() if number.token is not None and _unsealed(app, number) is None]
     if locked:
         return [
             Finding(
@@ -111,7 +128,8 @@ async def _vault(app: App) -> list[Finding]:
     return [Finding(title, Level.OK, "Present, private, and it opens every stored token.")]
 
 
-async def _settings(app: App) -> list[Finding]:
+async def _settings(house: House) -> list[Finding]:
+    app = house.app
     found = []
     for title, name, level, breaks in _NEEDED:
         value = getattr(app.settings, name)
@@ -129,7 +147,8 @@ _NEEDED = (
 )
 
 
-async def _address(app: App) -> list[Finding]:
+async def _address(house: House) -> list[Finding]:
+    app = house.app
     title = "Public address"
     parts = urlsplit(app.settings.address)
     if (parts.hostname or "") in LOOPBACK:
@@ -143,7 +162,8 @@ async def _address(app: App) -> list[Finding]:
     return [Finding(title, Level.OK, app.settings.address)]
 
 
-async def _callback(app: App) -> list[Finding]:
+async def _callback(house: House) -> list[Finding]:
+    app = house.app
     title = "Webhook callback"
     if await requirements.callback_reachable(app):
         return [Finding(title, Level.OK, f"{app.settings.address}{requirements.HOOK} answers Meta's handshake.")]
@@ -157,7 +177,8 @@ async def _callback(app: App) -> list[Finding]:
     ]
 
 
-async def _webhooks(app: App) -> list[Finding]:
+async def _webhooks(house: House) -> list[Finding]:
+    app = house.app
     async with app.db.transaction() as tx:
         waiting = await queries.waiting_webhooks(tx)
     found = []
@@ -187,7 +208,8 @@ async def _webhooks(app: App) -> list[Finding]:
 # --- at Meta ------------------------------------------------------------------------------------------------------
 
 
-async def _graph(app: App) -> list[Finding]:
+async def _graph(house: House) -> list[Finding]:
+    app = house.app
     title = "Graph API"
     settings = app.settings
     async with httpx.AsyncClient(timeout=PATIENCE) as http:
@@ -213,7 +235,8 @@ async def _graph(app: App) -> list[Finding]:
     return found
 
 
-async def _fields(app: App) -> list[Finding]:
+async def _fields(house: House) -> list[Finding]:
+    app = house.app
     title = "Webhook fields"
     if not app.settings.app_id:
         return [Finding(title, Level.FAIL, "Can't be asked without the app id.", "Set TWINLINE_APP_ID.")]
@@ -234,10 +257,8 @@ async def _fields(app: App) -> list[Finding]:
     return [Finding(title, Level.OK, "All that a shared number needs are subscribed.")]
 
 
-async def _tokens(app: App) -> list[Finding]:
-    async with app.db.transaction() as tx:
-        numbers = await queries.every_number(tx)
-    return list(await asyncio.gather(*(_token(app, number) for number in numbers)))
+async def _tokens(house: House) -> list[Finding]:
+    return list(await asyncio.gather(*(_token(house.app, number) for number in await house.numbers())))
 
 
 async def _token(app: App, number: Number) -> Finding:

@@ -197,14 +197,17 @@ class _Pages:
         return render(request, "numbers/capabilities.html", features=capabilities.features())
 
     async def doctor(self, request: Request) -> Response:
-        _administrator(request)
-        return render(request, "numbers/doctor.html", findings=await doctor.run(self._app), again=None)
+        return await self._doctor(request)
 
     async def read_again(self, request: Request) -> Response:
         _administrator(request)
         async with self._app.db.transaction() as tx:
             count = await mirror.retry_unreadable(tx)
-        return render(request, "numbers/doctor.html", findings=await doctor.run(self._app), again=count)
+        return await self._doctor(request, count)
+
+    async def _doctor(self, request: Request, again: int | None = None) -> Response:
+        findings = await doctor.run(self._app, _administrator(request).organisation_id)
+        return render(request, "numbers/doctor.html", findings=findings, again=again)
 
 
 @dataclass(frozen=True, slots=True)

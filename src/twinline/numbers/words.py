@@ -12,6 +12,7 @@ from twinline.rules.sync import SyncState
 
 # Meta ends a connection after about 14 days of an unused phone (account_update: PRIMARY_INACTIVITY).
 QUIET_PHONE = timedelta(days=10)
+TOKEN_ENDS_SOON = timedelta(days=7)
 
 TONES = {
     Connection.CONNECTING: ("info", "Connecting"),
@@ -60,6 +61,8 @@ class Banner:
     tone: str
     title: str
     text: str
+    action: str = ""  # where the button leads, and what it says; empty: nothing to press here
+    verb: str = ""
 
 
 def phone(digits: str) -> str:
@@ -82,35 +85,22 @@ def banners(number: Number, now: datetime) -> list[Banner]:
     if number.state in (Connection.OFFBOARDED, Connection.DISCONNECTED):
         because = lifecycle.explain(number.state_reason)
         tone, _ = state(number)
-        found.append(Banner(tone, because.says, because.do))
-    if number.state == Connection.CONNECTED and number.phone_seen_at:
-        quiet = now - number.phone_seen_at
-        if quiet > QUIET_PHONE:
-            found.append(
-                Banner(
-                    "phone",
-                    f"The phone hasn't been seen for {quiet.days} days",
-                    "WhatsApp ends the connection after about 14 days without use. Open the WhatsApp Business "
-                    "app on the phone.",
-                )
-            )
+        again = ("/numbers/connect", "Connect again") if number.state == Connection.DISCONNECTED else ("", "")
+        found.append(Banner(tone, because.says, because.do, *again))
+    quiet = now - (number.phone_seen_at or now)
+    if number.state == Connection.CONNECTED and quiet > QUIET_PHONE:
+        says = (
+            "WhatsApp ends the connection after about 14 days without use. Open the WhatsApp Business app on the phone."
+        )
+        found.append(Banner("phone", f"The phone hasn't been seen for {quiet.days} days", says))
     if number.token is None:
-        found.append(
-            Banner(
-                "warn",
-                "No token",
-                "Messages that arrive are kept, but nothing can be sent. Paste a token, or connect the number.",
-            )
-        )
-    elif number.token_expires_at and number.token_expires_at - now < timedelta(days=7):
+        says = "Messages that arrive are kept, but nothing can be sent. Paste a token, or connect the number."
+        found.append(Banner("warn", "No token", says, "/numbers/add", "Paste a token"))
+    elif number.token_expires_at and number.token_expires_at - now < TOKEN_ENDS_SOON:
         over = number.token_expires_at <= now
-        found.append(
-            Banner(
-                "danger" if over else "warn",
-                "The token has expired" if over else "The token expires within a week",
-                "Paste a new one, or connect the number again. Chats and contacts stay.",
-            )
-        )
+        title = "The token has expired" if over else "The token expires within a week"
+        says = "Paste a new one, or connect the number again. Chats and contacts stay."
+        found.append(Banner("danger" if over else "warn", title, says, "/numbers/add", "Paste a token"))
     return found
 
 
