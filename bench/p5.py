@@ -1,0 +1,192 @@
+"""P5: a campaign on one number, two worker processes, customers who write meanwhile, and a person who answers.
+
+300 marketing messages wait in the outbox; a sink that plays Graph notes when each request arrives. Customers write in
+a mixed pattern (about three a second at random, and eight at once every four seconds); every 1.1 s a person answers in
+some other chat. What is counted:
+
+* **Above the budget**: seconds that end with a send and hold more than 20 messages, sends by their arrival at the
+  sink, and of what customers wrote all that was known when that send's instant was reserved (its webhook had been
+  answered by the outbox's ``sending_at``). What a customer writes afterwards nobody can foresee; the budget pays it
+  back by silence. Also counted: seconds with more than 20 sends, whatever the customers do.
+* **Used**: sends from the first to the campaign's last, as a share of the 20 a second that customers left.
+* **A person's reply**: from pressing Send (the request to the inbox's address) to its arrival at the sink.
+"""
+
+import asyncio
+import os
+import random
+import re
+import sys
+import time
+from bisect import bisect_left, bisect_right
+
+import httpx
+import psycopg
+
+from bench import common, stage
+from bench.common import Figure, median
+from twinline.app import App, open_app
+from twinline.kit.vault import Vault
+from twinline.sending import service
+from twinline.sending.models import Draft, Lane
+from twinline.settings import Settings
+
+CAMPAIGN = 300
+REPLIES = 12
+REPLY_EVERY = 1.1
+LIMIT = 20
+
+
+def run(quick: bool = False) -> list[Figure]:
+    campaign, replies = (100, 4) if quick else (CAMPAIGN, REPLIES)
+    with (
+        common.process([sys.executable, "-m", "bench.sink"], dict(os.environ), "listening on") as line,
+        stage.platform(numbers=1, TWINLINE_GRAPH_URL=line.rsplit(" ", 1)[1]) as on,
+        common.web(on) as port,
+    ):
+        cookie = stage.login(on)
+        token = Vault.open(on.folder, None).seal("bench-token")
+        on.sql("UPDATE numbers SET token = %s, connected_at = now() - interval '1 day'", token)
+        return stage.run(_measure(on, port, line.rsplit(" ", 1)[1], cookie, campaign, replies))
+
+
+async def _measure(on: common.Platform, port: int, sink: str, cookie: str, campaign: int, replies: int) -> list[Figure]:
+    # Everybody has written a moment ago, so that windows are open; the budget has forgotten it when the bench begins.
+    now = int(time.time())
+    people = [
+        common.request(common.envelope(common.message(on.numbers[0], i, at=now))) for i in range(campaign + replies)
+    ]
+    await common.flood(port, people, connections=8)
+    contacts = [row[0] for row in on.sql("SELECT id FROM contacts ORDER BY id")]
+    assert len(contacts) == campaign + replies
+    await asyncio.sleep(2)
+    ended = asyncio.Event()
+    answered: list[float] = []
+    with common.worker(on), common.worker(on):
+        async with open_app(Settings(data=on.folder), on.url) as app:
+            await _enqueue(app, contacts[:campaign])
+        customers = asyncio.create_task(_customers(on, port, ended, answered))
+        pressed = asyncio.create_task(_person(on, port, cookie, contacts[campaign:], ended))
+        done = "SELECT NOT EXISTS (SELECT FROM outbox WHERE state IN ('queued', 'sending'))"
+        with stage.Watch(on.url, done) as sent:
+            sent.arm()
+            for _ in range(1200):
+                await asyncio.sleep(0.1)
+                if sent.at is not None:
+                    break
+        ended.set()
+        await customers
+        said_at = await pressed
+        await asyncio.sleep(1)
+    async with httpx.AsyncClient() as http:
+        seen = [(at, text) for at, text in (await http.get(f"{sink}/seen")).json()]
+    with psycopg.connect(on.url) as connection:
+        reserved = {
+            text: at.timestamp()
+            for text, at in connection.execute("SELECT text, sending_at FROM outbox WHERE state = 'sent'").fetchall()
+        }
+    return _judge(seen, reserved, sorted(answered), said_at, campaign)
+
+
+def _judge(
+    seen: list[tuple[float, str]],
+    reserved: dict[str, float],
+    inbound: list[float],
+    said_at: dict[str, float],
+    campaign: int,
+) -> list[Figure]:
+    seen.sort()
+    arrivals = [at for at, _ in seen]
+    texts = [text for _, text in seen]
+    assert len(set(texts)) == len(texts), "something was sent twice"
+    assert sum(text.startswith("campaign-") for text in texts) == campaign, "something of the campaign is missing"
+    # Sends alone, in every sliding second: 21 of them must span a second at least.
+    crowded = sum(b - a < 1 for a, b in zip(arrivals, arrivals[LIMIT:], strict=False))
+    over, fullest = 0, 0
+    for i, (at, text) in enumerate(seen):
+        sends = i + 1 - bisect_right(arrivals, at - 1)
+        known = bisect_left(inbound, reserved[text]) - bisect_right(inbound, at - 1)
+        over += sends + max(0, known) > LIMIT
+        fullest = max(fullest, sends + bisect_right(inbound, at) - bisect_right(inbound, at - 1))
+    last = max(at for at, text in seen if text.startswith("campaign-"))
+    first = arrivals[0]
+    within = [at for at in arrivals if first < at <= last]
+    came = [at for at in inbound if first < at <= last]
+    left = LIMIT * (last - first) - len(came)
+    used = len(within) / left
+    waits = {text: at - said_at[text] for at, text in seen if text in said_at}
+    during = [wait for text, wait in waits.items() if said_at[text] < last]
+    assert len(during) >= min(10, len(said_at) - 1), f"only {len(during)} replies were pressed during the campaign"
+    told = {
+        "sends": len(arrivals), "inbound": len(came), "seconds": last - first, "crowded_by_sends_alone": crowded,
+        "shortest_span_of_21_sends": min((b - a for a, b in zip(arrivals, arrivals[LIMIT:], strict=False)), default=0),
+        "fullest_second_with_all_inbound": fullest,
+    }  # fmt: skip
+    return [
+        Figure("P5", "sliding seconds above 20, sends and what was known of inbound", over + crowded, "seconds",
+               wanted="= 0", met=over + crowded == 0, detail=told),
+        Figure("P5", "budget used while a campaign waits", len(within) / (last - first), "/s", left / (last - first),
+               "20/s less inbound", used, ">= 0.98 x", used >= 0.98, told),
+        Figure("P5", f"a person's reply during it, longest of {len(during)}", max(during), "s", wanted="<= 1 s",
+               met=max(during) <= 1, detail={"waits": during, "median": median(during)}),
+    ]  # fmt: skip
+
+
+async def _enqueue(app: App, contacts: list[int]) -> None:
+    async with app.db.transaction() as tx:
+        for i, contact_id in enumerate(contacts):
+            draft = Draft("text", f"campaign-{i}")
+            await service.submit(app, tx, 1, contact_id, draft, lane=Lane.MARKETING, author="campaign")
+
+
+async def _customers(on: common.Platform, port: int, ended: asyncio.Event, answered: list[float]) -> None:
+    """Strangers write; ``answered`` gets the instant at which each webhook had its answer, thus was charged."""
+    draw = random.Random(5)
+
+    async def one(client: common.Client, person: int) -> None:
+        value = common.message(on.numbers[0], person, at=int(time.time()))
+        assert await client.send(common.request(common.envelope(value))) == 200
+        answered.append(time.time())
+
+    async def few(client: common.Client) -> None:
+        while not ended.is_set():
+            await asyncio.sleep(draw.expovariate(3))
+            await one(client, 50_000 + draw.randrange(500))
+
+    async def many(crowd: list[common.Client]) -> None:
+        while not ended.is_set():
+            await asyncio.sleep(4)
+            await asyncio.gather(*(one(client, 60_000 + draw.randrange(500)) for client in crowd))
+
+    async with common.clients(port, 9) as found:
+        await asyncio.gather(few(found[0]), many(found[1:]))
+
+
+async def _person(
+    on: common.Platform, port: int, cookie: str, contacts: list[int], ended: asyncio.Event
+) -> dict[str, float]:
+    """Presses Send in one chat after the other; text -> when."""
+    pressed: dict[str, float] = {}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"cookie": cookie}) as http:
+        page = await http.get(f"/inbox/1/{contacts[0]}")
+        found = re.search(r'name="csrf"[^>]*value="([\w-]+)"', page.text)
+        assert found is not None, "the composer's form"
+        await asyncio.sleep(1)
+        for i, contact_id in enumerate(contacts):
+            if ended.is_set():
+                break
+            text = f"reply-{i}"
+            pressed[text] = time.time()
+            answer = await http.post(
+                f"/inbox/1/{contact_id}/messages",
+                data={"key": f"bench-key-{i}", "text": text},
+                headers={"x-csrf-token": found[1]},
+            )
+            assert answer.status_code == 200, (answer.status_code, answer.text[:200])
+            await asyncio.sleep(max(0.0, REPLY_EVERY - (time.time() - pressed[text])))
+    return pressed
+
+
+if __name__ == "__main__":
+    for figure in run():
+        print(figure, figure.detail)
