@@ -33,6 +33,7 @@ POLL_OTHERS = 3.0
 HEARTBEAT = 2.0  # seconds
 STALLED_AFTER = 8.0  # seconds without a heartbeat: a lane whose worker was killed stands still little longer than this
 RECOVER_EVERY = 2.0  # seconds
+GRACE = 5.0  # seconds that jobs get to finish when the worker is stopped
 RETRY = 2.0  # seconds before a worker that lost the database tries again
 
 logger = log.get("worker")
@@ -58,7 +59,7 @@ async def _work(
         "additional_context": dict(context),
         "install_signal_handlers": False,
         "fetch_job_polling_interval": POLL.get(queues[0], POLL_OTHERS),
-        "shutdown_graceful_timeout": 5,
+        "shutdown_graceful_timeout": GRACE,
         "delete_jobs": "successful",
         "update_heartbeat_interval": HEARTBEAT,
         "stalled_worker_timeout": STALLED_AFTER,
@@ -82,6 +83,8 @@ async def run_waiting(app: App, *queues: str) -> None:
             additional_context=wiring.context(app),
             install_signal_handlers=False,
             delete_jobs="successful",
+            update_heartbeat_interval=HEARTBEAT,  # other workers take its jobs for abandoned otherwise
+            stalled_worker_timeout=STALLED_AFTER,
         )
 
 

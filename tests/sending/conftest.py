@@ -78,6 +78,8 @@ class Meta:
         if request.url.path.endswith("/media"):
             self.uploads.append(request.content)
             return await self._answer("upload") or httpx.Response(200, json={"id": f"media-{len(self.uploads)}"})
+        if request.method == "GET":
+            return httpx.Response(200, json={"id": "1", "data": []})
         message = json.loads(request.content)
         self.messages.append(message)
         self.at.append(self.clock.now())
@@ -184,8 +186,7 @@ def meta(clock: RunningClock) -> Meta:
     return Meta(clock)
 
 
-@pytest.fixture
-async def shop(app: App, clock: RunningClock, meta: Meta) -> Shop:
+async def open_shop(app: App, clock: RunningClock, meta: Meta) -> Shop:
     """The bakery, connected an hour ago."""
     now = clock.now()
     async with app.db.transaction() as tx:
@@ -202,3 +203,8 @@ async def shop(app: App, clock: RunningClock, meta: Meta) -> Shop:
         )
     graph = Graph(httpx.AsyncClient(transport=httpx.MockTransport(meta)), "https://graph.test", "v26.0")
     return Shop(replace(app, graph=graph), clock, meta, int(number_id))
+
+
+@pytest.fixture
+async def shop(app: App, clock: RunningClock, meta: Meta) -> Shop:
+    return await open_shop(app, clock, meta)

@@ -3,21 +3,29 @@
 A job is enqueued with the rows that make it necessary, so neither can exist without the other. Features
 register their tasks on ``blueprint`` objects; ``twinline.wiring`` brings them together.
 
-Three things are added to the engine. A job whose ``queueing_lock`` waits already is brought forward instead of
-added twice. A job that is to be tried again, while another of its queueing lock waits, ends: the other one is
-its next try (the engine would fail here, and keep the job "running" for ever). And jobs of a worker that died
-are recovered in one transaction, so that two workers that notice it don't both start them.
+What is added to the engine:
+
+* A job whose ``queueing_lock`` waits already is brought forward instead of added twice.
+* A job that is to be tried again, while another of its queueing lock waits, ends: the other one is its next try. The
+  engine would fail here, and keep the job "running", with its lock, for as long as the worker lives.
+* The same would happen when the database is away in the moment that a job ends, so the engine insists.
+* Jobs of a worker that died are recovered in one transaction: two workers that notice it don't both start them.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import procrastinate
-from procrastinate.exceptions import UniqueViolation
+import psycopg
+from procrastinate.exceptions import ConnectorException, UniqueViolation
 from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
 
 from twinline.db.engine import Database, Tx, as_json
+
+INSIST = 30  # seconds
 
 # Taken away and added anew rather than moved, since only a new job wakes the workers.
 BRING_FORWARD = """
@@ -107,10 +115,26 @@ class _Jobs(JobManager):
         queue: str | None = None,
         lock: str | None = None,
     ) -> None:
+        put_back = super().retry_job_by_id_async
         try:
-            await super().retry_job_by_id_async(job_id, retry_at, priority, queue, lock)
+            await _insist(lambda: put_back(job_id, retry_at, priority, queue, lock))
         except UniqueViolation:
             await self.finish_job_by_id_async(job_id, Status.FAILED, delete_job=True)
+
+    async def finish_job_by_id_async(self, job_id: int, status: Status, delete_job: bool) -> None:
+        finish = super().finish_job_by_id_async
+        await _insist(lambda: finish(job_id, status, delete_job))
+
+
+async def _insist(write: Callable[[], Awaitable[None]]) -> None:
+    for _ in range(INSIST):
+        try:
+            return await write()
+        except ConnectorException as error:
+            if not isinstance(error.__cause__, psycopg.OperationalError):
+                raise
+            await asyncio.sleep(1)
+    return await write()
 
 
 def engine(url: str) -> procrastinate.App:
