@@ -118,3 +118,23 @@ async def test_the_history_comes_in_above_to_its_beginning(shop: Any, page: Page
     texts = await page.locator(".bubble .text").all_inner_texts()
     assert texts == [f"line {n}" for n in range(130)]
     await expect(page.locator("#older")).to_have_count(0)
+
+
+async def test_an_answer_and_a_reaction_name_the_message_that_they_are_about(shop: Any, page: Page) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    wamid = await shop.say(ana, "shall we say eleven?", ago=60)
+    await page.goto(f"/inbox/{shop.number_id}/{ana}")
+    bubble = page.locator(".bubble", has_text="shall we say eleven?").first
+    await bubble.hover()
+    await bubble.get_by_label("React", exact=True).click()
+    await page.get_by_role("menuitem", name="👍").click()
+    await expect(bubble.locator(".reactions")).to_contain_text("👍")
+    await bubble.hover()
+    await bubble.get_by_label("Answer this message").click()
+    box = page.get_by_label("Write a message")
+    await box.fill("fine")
+    await box.press("Enter")
+    await expect(page.locator(".bubble.unsent .quote")).to_contain_text("shall we say eleven?")
+    async with shop.app.db.transaction() as tx:
+        rows = await tx.rows("SELECT type, text, quoted FROM outbox ORDER BY id")
+    assert rows == [("reaction", "👍", wamid), ("text", "fine", wamid)]

@@ -305,7 +305,7 @@ export class Thread {
       enlarge(lightbox.href, lightbox.querySelector("img").alt);
     } else if (target.closest("[data-quote]")) {
       const button = target.closest("[data-quote]");
-      this.composer?.quote(bubble.dataset.key, button.dataset.who, button.dataset.line);
+      this.composer?.quote(wamidOf(bubble), button.dataset.who, button.dataset.line);
     } else if (target.closest("[data-react]")) this.faces(bubble);
     else if (post) this.post(post);
     else if (target === this.root) this.togglePanel();
@@ -334,7 +334,7 @@ export class Thread {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: face });
       button.setAttribute("role", "menuitem");
       button.addEventListener("click", () => {
-        this.composer?.react(bubble.dataset.key, face === mine ? "" : face);
+        this.composer?.react(wamidOf(bubble), face === mine ? "" : face);
         this.closeFaces();
       });
       bar.append(button);
@@ -411,7 +411,9 @@ export class Thread {
   }
 }
 
-/** Whether ``one`` stands before ``other``: by time, then by id, as the server orders them. */
+const wamidOf = (bubble) => bubble.id.slice("m-".length);
+
+/** Whether ``one`` stands before ``other``: by time, then by data-key, as the server orders them. */
 function comes(one, other) {
   const a = Number(one.dataset.at);
   const b = Number(other.dataset.at);
