@@ -28,7 +28,7 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FOLLOWERS = (lifecycle.follow,)
 
 law = settings(
-    max_examples=80,
+    max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -42,7 +42,7 @@ SELECT id, %(waba)s, %(pnid)s, %(phone)s, %(now)s, %(now)s, %(keep)s FROM o RETU
 # What the export leaves out but the law holds for as well: the team's unread counts, and every register's version.
 BESIDE = (
     """
-SELECT w.name, c.last_at, c.last_wamid, c.last_inbound_at, c.answered_at, c.unread
+SELECT w.name, c.last_at, c.last_inbound_at, c.answered_at, c.unread
 FROM chats c JOIN (SELECT contact_id, min(key) AS name FROM identities WHERE number_id = %(number)s GROUP BY 1) w
     USING (contact_id)
 WHERE c.number_id = %(number)s AND coalesce(c.last_at, c.last_inbound_at) IS NOT NULL ORDER BY 1

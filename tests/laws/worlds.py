@@ -1,7 +1,7 @@
 """Little worlds of webhooks for the laws of the mirror, small enough that everything collides.
 
 A world is a list of changes. Six people are seen through different *views* (a phone in one of its spellings, a user
-id, or both; with or without names), a dozen message ids are spoken of by live webhooks, echoes, history, follow-ups,
+id, or both; with or without names), eight message ids are spoken of by live webhooks, echoes, history, follow-ups,
 edits, revokes, statuses and reactions, often at the same second and with different words. What must be settled for
 the law to have a sense is settled: a message id is always from the same side.
 
@@ -27,7 +27,7 @@ PEOPLE: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
 )
 NAMES = (None, "Ada", "Bo", "Ünal")
 WORDS = ("rye", "spelt", "seeds")
-MESSAGES = 12
+MESSAGES = 8
 
 
 def outgoing(n: int) -> bool:
@@ -59,7 +59,7 @@ def views(draw: st.DrawFn, which: int) -> Human:
 
 
 def _chat(n: int) -> int:
-    return (n // 2) % len(PEOPLE)
+    return n % len(PEOPLE)
 
 
 @st.composite
