@@ -168,7 +168,7 @@ function contactScreen(customer) {
     return { element: [] };
   }
   const shown = entry?.full_name ?? person.name;
-  const back = () => history.length > 1 ? history.back() : (location.hash = "#/contacts");
+  const back = () => (location.hash = `#/chat/${customer}`);
   const name = h("input", { name: "full_name", value: shown, required: true, autocomplete: "off" });
   const save = tried(async () => {
     await act("contacts", { customer, full_name: name.value });
