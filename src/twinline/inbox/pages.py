@@ -216,7 +216,7 @@ class _Pages:
         else:
             after = await thread.newer(position)
             newer = after[-1].cursor if len(after) == queries.THREAD_PAGE else None
-            # A microsecond later, so that the message itself is in the older half.
+            # Just after it, so that the message itself is in the older half.
             bubbles = [*await thread.older((position[0], position[1] + "~")), *after]
         full = len(bubbles) >= queries.THREAD_PAGE
         return {

@@ -15,7 +15,7 @@ from psycopg.errors import QueryCanceled
 
 from twinline.db import Tx
 from twinline.inbox import words
-from twinline.inbox.models import TICKS, Bubble, Chat, Counts, Hit, Media, Number, OpenChat, Quote
+from twinline.inbox.models import TICKS, Bubble, Chat, Counts, Hit, Media, Number, OpenChat, Quote, tie
 from twinline.rules import outcomes
 from twinline.rules.delivery import Delivery
 
@@ -256,8 +256,8 @@ async def merged_into(tx: Tx, number_id: int, contact_id: int) -> int | None:
 # --- the thread ---------------------------------------------------------------------------------------------------
 
 MESSAGE = """
-SELECT m.wamid, m.outgoing, m.live, m.at, m.type, m.text, m.content, m.extra, m.media_id, m.quoted, m.author,
-       m.delivery, m.edit_v >= 0 AS edited, m.edit_text, m.edit_content, m.revoked_at IS NOT NULL AS revoked,
+SELECT m.wamid, m.outgoing, m.live, m.at, m.heard, m.type, m.text, m.content, m.extra, m.media_id, m.quoted,
+       m.author, m.delivery, m.edit_v >= 0 AS edited, m.edit_text, m.edit_content, m.revoked_at IS NOT NULL AS revoked,
        u.name AS author_name, f.state AS media_state, f.mime_type, f.size, f.reason AS media_reason,
        q.type AS quoted_type, left(coalesce(q.edit_text, q.text), 300) AS quoted_text, q.content AS quoted_content,
        q.outgoing AS quoted_outgoing, q.author AS quoted_author, q.revoked_at IS NOT NULL AS quoted_revoked
@@ -271,26 +271,26 @@ WHERE m.number_id = %(number)s AND m.contact_id = %(contact)s AND m.type <> 'rea
 OLDER = (
     MESSAGE.format("messages")
     + """
-  AND (m.at, m.wamid) < (coalesce(%(at)s::timestamptz, 'infinity'), %(wamid)s)
-ORDER BY m.at DESC, m.wamid DESC LIMIT %(limit)s
+  AND (m.at, m.heard, m.wamid) < (coalesce(%(at)s::timestamptz, 'infinity'), %(heard)s, %(wamid)s)
+ORDER BY m.at DESC, m.heard DESC, m.wamid DESC LIMIT %(limit)s
 """
 )
 
 NEWER = (
     MESSAGE.format("messages")
     + """
-  AND (m.at, m.wamid) > (%(at)s, %(wamid)s)
-ORDER BY m.at, m.wamid LIMIT %(limit)s
+  AND (m.at, m.heard, m.wamid) > (%(at)s, %(heard)s, %(wamid)s)
+ORDER BY m.at, m.heard, m.wamid LIMIT %(limit)s
 """
 )
 
 # OFFSET 0 keeps the planner to the primary key; it would sooner walk a whole chat, or all reactions, for one message.
 NAMED = "(SELECT * FROM messages n WHERE n.number_id = %(number)s AND n.wamid = ANY(%(wamids)s) OFFSET 0)"
 
-THESE = MESSAGE.format(NAMED) + "ORDER BY m.at DESC, m.wamid DESC"
+THESE = MESSAGE.format(NAMED) + "ORDER BY m.at DESC, m.heard DESC, m.wamid DESC"
 
 POSITION = """
-SELECT at FROM messages
+SELECT at, heard FROM messages
 WHERE number_id = %s AND wamid = %s AND contact_id = %s AND type <> 'reaction'
 """
 
@@ -327,6 +327,12 @@ ORDER BY o.id DESC LIMIT 50
 """
 
 
+def _tie(cursor_tie: str) -> dict[str, object]:
+    """A cursor's tie as parameters. Raises ValueError for one that wasn't given out here."""
+    heard, _, wamid = cursor_tie.partition(".")
+    return {"heard": int(heard), "wamid": wamid}
+
+
 class Thread:
     """Reads the messages of one chat, dressed with what other rows say of them."""
 
@@ -338,12 +344,12 @@ class Thread:
 
     async def older(self, before: tuple[datetime, str] | None = None, limit: int = THREAD_PAGE) -> list[Bubble]:
         """The page that ends before the cursor (the newest page without one), oldest first."""
-        at, wamid = before or (None, "")
-        rows = await self._tx.dicts(OLDER, {**self._params, "at": at, "wamid": wamid, "limit": limit})
+        at, rest = before or (None, "0.")
+        rows = await self._tx.dicts(OLDER, {**self._params, "at": at, **_tie(rest), "limit": limit})
         return await self._dress(reversed(rows))
 
     async def newer(self, after: tuple[datetime, str], limit: int = THREAD_PAGE) -> list[Bubble]:
-        rows = await self._tx.dicts(NEWER, {**self._params, "at": after[0], "wamid": after[1], "limit": limit})
+        rows = await self._tx.dicts(NEWER, {**self._params, "at": after[0], **_tie(after[1]), "limit": limit})
         return await self._dress(rows)
 
     async def these(self, wamids: Sequence[str]) -> list[Bubble]:
@@ -354,8 +360,9 @@ class Thread:
         return await self._dress(reversed(rows))
 
     async def position(self, wamid: str) -> tuple[datetime, str] | None:
-        at = await self._tx.value(POSITION, (self._number_id, wamid, self._params["contact"]))
-        return (at, wamid) if at else None
+        """Where a message stands in the thread; None when it isn't in it."""
+        found = await self._tx.rows(POSITION, (self._number_id, wamid, self._params["contact"]))
+        return (found[0][0], tie(found[0][1], wamid)) if found else None
 
     async def unsent(self, ids: Sequence[int] | None = None) -> list[Bubble]:
         """What waits in the outbox for this chat, or didn't make it out of it; oldest first."""
@@ -408,6 +415,7 @@ class Thread:
             author=row["author"] or ("phone" if row["outgoing"] else "customer"),
             author_name=row["author_name"],
             wamid=row["wamid"],
+            heard=row["heard"],
             text=text,
             content=content,
             media=self._media(row, content),

@@ -43,7 +43,12 @@ WHERE c.number_id = %(number)s ORDER BY w.name COLLATE "C"
     _WHO
     + """
 SELECT jsonb_build_object(
-    'kind', 'chat', 'contact', w.name, 'last_wamid', c.last_wamid,
+    'kind', 'chat', 'contact', w.name,
+    -- Of several in the last second a page shows the one heard last; here the order of ids decides.
+    'last_wamid', (
+        SELECT max(m.wamid) FROM messages m
+        WHERE m.number_id = c.number_id AND m.contact_id = c.contact_id AND m.type <> 'reaction' AND m.at = c.last_at
+    ),
     'last_at', extract(epoch FROM c.last_at)::bigint,
     'last_inbound_at', extract(epoch FROM c.last_inbound_at)::bigint,
     'answered_at', extract(epoch FROM c.answered_at)::bigint

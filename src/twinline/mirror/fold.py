@@ -46,6 +46,7 @@ class MessageRow(msgspec.Struct, omit_defaults=True):
     wamid: str
     outgoing: bool
     contact_id: int | None = None
+    heard: int = 0
     live: bool = False
     version: int = -1
     at: int | None = None
@@ -229,7 +230,7 @@ class Rows:
         # A system message tells of a move: what it calls the sender is already past.
         keys = self._person(number_id, event.person, None if event.type == "system" else event.at)
         row = MessageRow(
-            number_id, event.wamid, event.outgoing, None, event.live, version(event.rank, event.at, event.tie),
+            number_id, event.wamid, event.outgoing, None, 0, event.live, version(event.rank, event.at, event.tie),
             event.at, event.type, event.text, event.content, event.extra, event.media_id, event.quoted,
             "phone" if event.outgoing else "customer", None, event.delivery,
         )  # fmt: skip

@@ -36,6 +36,7 @@ import psycopg
 from twinline.app import App
 from twinline.db import Tx
 from twinline.db.jobs import defer
+from twinline.kit.clock import microseconds
 from twinline.meta import webhooks as wire
 from twinline.mirror import events, news, people, queries
 from twinline.mirror.fold import ContactRow, Rows
@@ -259,6 +260,9 @@ async def _fold(
     rows = Rows()
     for number_id, event in told:
         rows.add(number_id, event, int(received.timestamp()))
+    # Meta stamps whole seconds; within one, the order in which we heard is the best there is.
+    for position, row in enumerate(rows.messages.values(), start=microseconds(now)):
+        row.heard = position
     folded = Folded(numbers)
     seen = await people.resolve(tx, rows, folded, now)
     await _write(tx, rows, folded, now)

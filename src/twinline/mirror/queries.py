@@ -90,12 +90,13 @@ WRITE_MESSAGES = upsert(
         "delivery": "greatest(old, new)",
         "revoked_at": "least(old, new)",
     },
-    once=("contact_id", "outgoing"),
+    once=("contact_id", "outgoing", "heard"),
     types={
         "number_id": "bigint",
         "wamid": 'text COLLATE "C"',
         "contact_id": "bigint",
         "outgoing": "boolean",
+        "heard": "bigint",
         "live": "boolean",
         "version": "bigint",
         "at": "bigint",
@@ -113,7 +114,7 @@ WRITE_MESSAGES = upsert(
         "edit_content": "jsonb",
         "revoked_at": "bigint",
     },
-    defaults={"live": "false", "version": "-1", "delivery": "0", "edit_v": "-1"},
+    defaults={"heard": "0", "live": "false", "version": "-1", "delivery": "0", "edit_v": "-1"},
     times=("at", "revoked_at"),
 )
 
@@ -191,7 +192,7 @@ LEFT JOIN chats k ON k.number_id = t.number_id AND k.contact_id = t.contact_id
 LEFT JOIN LATERAL (
     SELECT m.at, m.wamid FROM messages m
     WHERE m.number_id = t.number_id AND m.contact_id = t.contact_id AND m.type <> 'reaction'
-    ORDER BY m.at DESC, m.wamid DESC LIMIT 1
+    ORDER BY m.at DESC, m.heard DESC, m.wamid DESC LIMIT 1
 ) last ON true
 LEFT JOIN LATERAL (
     SELECT m.at FROM messages m

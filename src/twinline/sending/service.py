@@ -10,6 +10,7 @@ from twinline.app import App
 from twinline.db import Tx, as_json
 from twinline.db.jobs import defer
 from twinline.kit import sniff
+from twinline.kit.clock import microseconds
 from twinline.meta import webhooks as wire
 from twinline.mirror import events, turn
 from twinline.mirror import service as mirror
@@ -246,6 +247,7 @@ def _message(row: dict[str, Any], now: datetime) -> MessageRow:
         row["wamid"],
         outgoing=True,
         contact_id=row["contact_id"],
+        heard=microseconds(now),
         live=True,
         version=version(wire.OURS, at, row["id"]),
         at=at,

@@ -198,6 +198,7 @@ CREATE TABLE messages (
     contact_id   bigint,
     outgoing     boolean NOT NULL,
     live         boolean NOT NULL DEFAULT false,   -- happened while connected; history never is
+    heard        bigint NOT NULL DEFAULT 0,        -- microseconds: the order within a second; not exported
     version      bigint NOT NULL DEFAULT -1,       -- of: at, type, text, content, extra, media_id, quoted, author
     at           timestamptz,
     type         text,
@@ -215,7 +216,8 @@ CREATE TABLE messages (
     revoked_at   timestamptz,
     PRIMARY KEY (number_id, wamid)
 );
-CREATE INDEX messages_thread ON messages (number_id, contact_id, at DESC, wamid DESC) WHERE type <> 'reaction';
+CREATE INDEX messages_thread ON messages (number_id, contact_id, at DESC, heard DESC, wamid DESC)
+    WHERE type <> 'reaction';
 CREATE INDEX messages_answerable ON messages (number_id, contact_id, at DESC) INCLUDE (type)
     WHERE live AND NOT outgoing AND type NOT IN ('system', 'request_welcome');
 CREATE INDEX messages_reactions ON messages (number_id, quoted) WHERE type = 'reaction';
