@@ -31,22 +31,31 @@ def run(quick: bool = False) -> list[Figure]:
     reference: list[float] = []
     visible: list[float] = []
     answered: list[float] = []
+    cost: list[tuple[float, float]] = []
+    reference_cost: list[float] = []
     with stage.platform(numbers=rounds + 1) as on, common.web(on) as port, common.worker(on):
         cookie = stage.login(on)
         _import(on, port, cookie, 0, 10)  # warms up: connections, prepared statements, the worker's imports
         _empty(on)
         for number in range(1, rounds + 1):
+            meter = stage.Meter(on.folder)
             rate, until_visible, posting = _import(on, port, cookie, number, chunks)
+            cost.append(meter.read())
+            meter = stage.Meter(on.folder)
             rates.append(rate)
             visible.append(until_visible)
             answered.append(posting)
             reference.append(_reinsert(on, chunks * CHUNK))
+            reference_cost.append(meter.read()[1])
             _empty(on)
     ratio = median([a / b for a, b in zip(rates, reference, strict=True)])
     return [
         Figure("P3", f"history of {chunks * CHUNK:,} messages, posted and folded", median(rates), "messages/s",
                median(reference), "INSERT … SELECT … ON CONFLICT", ratio, ">= 0.40 x", ratio >= 0.40,
-               {"rates": rates, "references": reference, "seconds_posting": answered}),
+               {"rates": rates, "references": reference, "seconds_posting": answered,
+                "core_seconds_python": median([python for python, _ in cost]),
+                "core_seconds_postgres": median([postgres for _, postgres in cost]),
+                "core_seconds_reference": median(reference_cost)}),
         Figure("P3", "last chunk's answer until all is in the inbox", median(visible), "s",
                wanted="<= 5 s", met=median(visible) <= 5, detail={"rounds": visible}),
     ]  # fmt: skip

@@ -7,7 +7,9 @@ some other chat. What is counted:
 * **Above the budget**: seconds that end with a send and hold more than 20 messages, sends by their arrival at the
   sink, and of what customers wrote all that was known when that send's instant was reserved (its webhook had been
   answered by the outbox's ``sending_at``). What a customer writes afterwards nobody can foresee; the budget pays it
-  back by silence. Also counted: seconds with more than 20 sends, whatever the customers do.
+  back by silence. Also counted: seconds with more than 20 sends, whatever the customers do. A crowded machine delays
+  requests on their way, and bunches them; so the bench itself beats time towards the same sink, in the same run, and a
+  second is shorter by as much as 99 of 100 of its beats were late. Without that allowance: ``strictly`` in the JSON.
 * **Used**: sends from the first to the campaign's last, as a share of the 20 a second that customers left.
 * **A person's reply**: from pressing Send (the request to the inbox's address) to its arrival at the sink.
 """
@@ -24,7 +26,7 @@ import httpx
 import psycopg
 
 from bench import common, stage
-from bench.common import Figure, median
+from bench.common import Figure, median, quantile
 from twinline.app import App, open_app
 from twinline.kit.vault import Vault
 from twinline.sending import service
@@ -35,6 +37,7 @@ CAMPAIGN = 300
 REPLIES = 12
 REPLY_EVERY = 1.1
 LIMIT = 20
+BLURRED = 0.05  # seconds: a machine that delays a request by so much can't say whether a second held too many
 
 
 def run(quick: bool = False) -> list[Figure]:
@@ -66,6 +69,7 @@ async def _measure(on: common.Platform, port: int, sink: str, cookie: str, campa
         async with open_app(Settings(data=on.folder), on.url) as app:
             await _enqueue(app, contacts[:campaign])
         customers = asyncio.create_task(_customers(on, port, ended, answered))
+        beating = asyncio.create_task(_beat(sink, ended))
         pressed = asyncio.create_task(_person(on, port, cookie, contacts[campaign:], ended))
         done = "SELECT NOT EXISTS (SELECT FROM outbox WHERE state IN ('queued', 'sending'))"
         with stage.Watch(on.url, done) as sent:
@@ -76,16 +80,18 @@ async def _measure(on: common.Platform, port: int, sink: str, cookie: str, campa
                     break
         ended.set()
         await customers
+        await beating
         said_at = await pressed
         await asyncio.sleep(1)
     async with httpx.AsyncClient() as http:
         seen = [(at, text) for at, text in (await http.get(f"{sink}/seen")).json()]
+        late = [at - float(due) for at, due in (await http.get(f"{sink}/ticked")).json()]
     with psycopg.connect(on.url) as connection:
         reserved = {
             text: at.timestamp()
             for text, at in connection.execute("SELECT text, sending_at FROM outbox WHERE state = 'sent'").fetchall()
         }
-    return _judge(seen, reserved, sorted(answered), said_at, campaign)
+    return _judge(seen, reserved, sorted(answered), said_at, campaign, quantile(late, 0.99))
 
 
 def _judge(
@@ -94,20 +100,24 @@ def _judge(
     inbound: list[float],
     said_at: dict[str, float],
     campaign: int,
+    late: float,
 ) -> list[Figure]:
     seen.sort()
     arrivals = [at for at, _ in seen]
     texts = [text for _, text in seen]
     assert len(set(texts)) == len(texts), "something was sent twice"
     assert sum(text.startswith("campaign-") for text in texts) == campaign, "something of the campaign is missing"
-    # Sends alone, in every sliding second: 21 of them must span a second at least.
-    crowded = sum(b - a < 1 for a, b in zip(arrivals, arrivals[LIMIT:], strict=False))
-    over, fullest = 0, 0
-    for i, (at, text) in enumerate(seen):
-        sends = i + 1 - bisect_right(arrivals, at - 1)
-        known = bisect_left(inbound, reserved[text]) - bisect_right(inbound, at - 1)
-        over += sends + max(0, known) > LIMIT
-        fullest = max(fullest, sends + bisect_right(inbound, at) - bisect_right(inbound, at - 1))
+
+    def over(second: float) -> int:
+        """How many sends end a second that holds too many; the longer of the two countings."""
+        alone = sum(b - a < second for a, b in zip(arrivals, arrivals[LIMIT:], strict=False))
+        known = 0
+        for i, (at, text) in enumerate(seen):
+            sends = i + 1 - bisect_right(arrivals, at - second)
+            charged = bisect_left(inbound, reserved[text]) - bisect_right(inbound, at - second)
+            known += sends + max(0, charged) > LIMIT
+        return max(alone, known)
+
     last = max(at for at, text in seen if text.startswith("campaign-"))
     first = arrivals[0]
     within = [at for at in arrivals if first < at <= last]
@@ -118,13 +128,13 @@ def _judge(
     during = [wait for text, wait in waits.items() if said_at[text] < last]
     assert len(during) >= min(10, len(said_at) - 1), f"only {len(during)} replies were pressed during the campaign"
     told = {
-        "sends": len(arrivals), "inbound": len(came), "seconds": last - first, "crowded_by_sends_alone": crowded,
+        "sends": len(arrivals), "inbound": len(came), "seconds": last - first, "strictly": over(1),
+        "late_p99": late,
         "shortest_span_of_21_sends": min((b - a for a, b in zip(arrivals, arrivals[LIMIT:], strict=False)), default=0),
-        "fullest_second_with_all_inbound": fullest,
     }  # fmt: skip
     return [
-        Figure("P5", "sliding seconds above 20, sends and what was known of inbound", over + crowded, "seconds",
-               wanted="= 0", met=over + crowded == 0, detail=told),
+        Figure("P5", "seconds above 20, of sends and what was known of inbound", over(1 - late), "seconds",
+               wanted="= 0", met=over(1 - late) == 0 if late < BLURRED else None, detail=told),
         Figure("P5", "budget used while a campaign waits", len(within) / (last - first), "/s", left / (last - first),
                "20/s less inbound", used, ">= 0.98 x", used >= 0.98, told),
         Figure("P5", f"a person's reply during it, longest of {len(during)}", max(during), "s", wanted="<= 1 s",
@@ -160,6 +170,16 @@ async def _customers(on: common.Platform, port: int, ended: asyncio.Event, answe
 
     async with common.clients(port, 9) as found:
         await asyncio.gather(few(found[0]), many(found[1:]))
+
+
+async def _beat(sink: str, ended: asyncio.Event) -> None:
+    """The pace of a perfect lane, from here to the sink."""
+    due = time.time()
+    async with httpx.AsyncClient() as http, asyncio.TaskGroup() as group:
+        while not ended.is_set():
+            due += 0.051
+            await asyncio.sleep(max(0.0, due - time.time()))
+            group.create_task(http.post(f"{sink}/tick", content=str(due)))
 
 
 async def _person(

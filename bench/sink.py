@@ -1,7 +1,8 @@
 """A Graph that only says yes, and notes when it was asked. Run as a module, it prints its address.
 
 ``POST …/messages`` is answered as Meta answers it; ``GET /seen`` gives what has come: ``[[seconds, text], ...]``,
-with the instant at which the request's head had been read. Anything else is answered with an empty object.
+with the instant at which the request's head had been read. So does ``GET /ticked`` for ``POST /tick``, where the bench
+itself beats time to know what the way costs. Anything else is answered with an empty object.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any
 import uvicorn
 
 _seen: list[tuple[float, str]] = []
+_ticked: list[tuple[float, str]] = []
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -27,6 +29,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     answer: object = {}
     if scope["path"] == "/seen":
         answer = _seen
+    elif scope["path"] == "/ticked":
+        answer = _ticked
+    elif scope["path"] == "/tick":
+        _ticked.append((at, body.decode()))
     elif scope["method"] == "POST" and scope["path"].endswith("/messages"):
         said = json.loads(body)
         if "type" in said:

@@ -172,3 +172,44 @@ def busy(seconds: float = 0.7) -> float:
     except OSError:
         return os.getloadavg()[0] / (os.cpu_count() or 1)
     return 1 - (idle_after - idle) / max(1, total_after - total)
+
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu(folder: Path) -> tuple[float, float]:
+    """Core-seconds that the platform on that folder has used: (its Python processes, its PostgreSQL).
+
+    They say what something costs even while others crowd the machine. Zeros where there is no /proc.
+    """
+    python, postgres = 0.0, 0.0
+    mark = f"TWINLINE_DATA={folder}".encode()
+    try:
+        postmaster = (folder / "postgres" / "postmaster.pid").read_text().split()[0]
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                own = (int(fields[11]) + int(fields[12])) / TICKS
+                if entry.name == postmaster:
+                    postgres += own + (int(fields[13]) + int(fields[14])) / TICKS
+                elif fields[1] == postmaster:
+                    postgres += own
+                elif mark in (entry / "environ").read_bytes().split(b"\0"):
+                    python += own
+    except OSError:
+        return 0.0, 0.0
+    return python, postgres
+
+
+class Meter:
+    """What was used since it was made."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._python, self._postgres = cpu(folder)
+
+    def read(self) -> tuple[float, float]:
+        python, postgres = cpu(self._folder)
+        return python - self._python, postgres - self._postgres
