@@ -24,6 +24,7 @@ import httpx
 
 from twinline.app import App, open_app
 from twinline.db import embedded
+from twinline.rules.delivery import Delivery
 from twinline.sending import service as sending
 from twinline.sending.models import Draft, Lane, Refused
 from twinline.settings import Settings
@@ -372,12 +373,10 @@ async def _answer(
             return [message for message in shown if message["origin"] == "api"]
 
         await story.until("customer and phone have it on their screens", on_screen)
+        step = functools.partial(here.value, "SELECT delivery FROM messages WHERE author = 'person'")
+        await story.until("sent and delivered come back", step, lambda at: (at or 0) >= Delivery.DELIVERED)
         await meta.post(f"/control/customers/{ana['id']}/read", phone=phone["id"])
-        await story.until(
-            "sent, delivered and read come back",
-            lambda: here.value("SELECT delivery FROM messages WHERE author = 'person'"),
-            lambda step: step == 6,
-        )
+        await story.until("and read, when the customer opens the chat", step, Delivery.READ.__eq__)
         await meta.settle()
         story.check("a double click sent it once", len(await on_screen()) == 1)
         picture = (await here._http.get(f"{meta.address}/control/media/424242?kind=image")).content
