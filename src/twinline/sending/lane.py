@@ -232,8 +232,10 @@ class _Drain:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            self._broken = self._broken or task.exception()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.error("drain_broken", number=self._number_id, error=type(error).__name__)
+            self._broken = self._broken or error
         self._news.set()
 
     async def _send(self, row: Outgoing) -> None:
