@@ -61,7 +61,10 @@ async def _measure(on: common.Platform, port: int, cookie: str, samples: int) ->
         listening = asyncio.create_task(_listen(port, cookie, received))
         load = asyncio.create_task(common.steady(port, traffic.until(ended.is_set), stage.RATE))
         await asyncio.sleep(2)
+        meter = stage.Meter(on.folder)
+        began = time.perf_counter()
         sent, answered = await _send_probes(on, port, samples)
+        cores = [used / (time.perf_counter() - began) for used in meter.read()]
         await asyncio.sleep(1)
         ended.set()
         beside = await load
@@ -75,6 +78,7 @@ async def _measure(on: common.Platform, port: int, cookie: str, samples: int) ->
     told = {
         "samples": samples, "answer_p50": median(answer), "answer_p95": quantile(answer, 0.95),
         "load_p50": median(beside), "load_p99": quantile(beside, 0.99),
+        "cores_python": cores[0], "cores_postgres": cores[1],
     }  # fmt: skip
     figures = []
     for what, times, wanted in (("event over SSE", sse, 50), ("text in an open page", shown, 150)):

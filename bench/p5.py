@@ -10,7 +10,9 @@ some other chat. What is counted:
   back by silence. Also counted: seconds with more than 20 sends, whatever the customers do. A crowded machine delays
   requests on their way, and bunches them; so the bench itself beats time towards the same sink, in the same run, and a
   second is shorter by as much as 99 of 100 of its beats were late. Without that allowance: ``strictly`` in the JSON.
-* **Used**: sends from the first to the campaign's last, as a share of the 20 a second that customers left.
+  What customers write counts from the moment its webhook was posted.
+* **Used**: sends from the first to the campaign's last, as a share of those that a lane without any delay would have
+  sent, 20 a second, with the budget charged at the same moments.
 * **A person's reply**: from pressing Send (the request to the inbox's address) to its arrival at the sink.
 """
 
@@ -20,7 +22,7 @@ import random
 import re
 import sys
 import time
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 
 import httpx
 import psycopg
@@ -29,6 +31,7 @@ from bench import common, stage
 from bench.common import Figure, median, quantile
 from twinline.app import App, open_app
 from twinline.kit.vault import Vault
+from twinline.rules.budget import SECOND, THROUGHPUT
 from twinline.sending import service
 from twinline.sending.models import Draft, Lane
 from twinline.settings import Settings
@@ -64,11 +67,11 @@ async def _measure(on: common.Platform, port: int, sink: str, cookie: str, campa
     assert len(contacts) == campaign + replies
     await asyncio.sleep(2)
     ended = asyncio.Event()
-    answered: list[float] = []
+    written: list[tuple[float, float]] = []
     with common.worker(on), common.worker(on):
         async with open_app(Settings(data=on.folder), on.url) as app:
             await _enqueue(app, contacts[:campaign])
-        customers = asyncio.create_task(_customers(on, port, ended, answered))
+        customers = asyncio.create_task(_customers(on, port, ended, written))
         beating = asyncio.create_task(_beat(sink, ended))
         pressed = asyncio.create_task(_person(on, port, cookie, contacts[campaign:], ended))
         done = "SELECT NOT EXISTS (SELECT FROM outbox WHERE state IN ('queued', 'sending'))"
@@ -91,13 +94,13 @@ async def _measure(on: common.Platform, port: int, sink: str, cookie: str, campa
             text: at.timestamp()
             for text, at in connection.execute("SELECT text, sending_at FROM outbox WHERE state = 'sent'").fetchall()
         }
-    return _judge(seen, reserved, sorted(answered), said_at, campaign, quantile(late, 0.99))
+    return _judge(seen, reserved, sorted(written), said_at, campaign, quantile(late, 0.99))
 
 
 def _judge(
     seen: list[tuple[float, str]],
     reserved: dict[str, float],
-    inbound: list[float],
+    inbound: list[tuple[float, float]],
     said_at: dict[str, float],
     campaign: int,
     late: float,
@@ -114,15 +117,15 @@ def _judge(
         known = 0
         for i, (at, text) in enumerate(seen):
             sends = i + 1 - bisect_right(arrivals, at - second)
-            charged = bisect_left(inbound, reserved[text]) - bisect_right(inbound, at - second)
-            known += sends + max(0, charged) > LIMIT
+            charged = sum(at - second < posted and answered < reserved[text] for posted, answered in inbound)
+            known += sends + charged > LIMIT
         return max(alone, known)
 
     last = max(at for at, text in seen if text.startswith("campaign-"))
     first = arrivals[0]
     within = [at for at in arrivals if first < at <= last]
-    came = [at for at in inbound if first < at <= last]
-    left = LIMIT * (last - first) - len(came)
+    came = [posted for posted, _ in inbound if first < posted <= last]
+    left = _ideal(first, last, came)
     used = len(within) / left
     waits = {text: at - said_at[text] for at, text in seen if text in said_at}
     during = [wait for text, wait in waits.items() if said_at[text] < last]
@@ -136,10 +139,21 @@ def _judge(
         Figure("P5", "seconds above 20, of sends and what was known of inbound", over(1 - late), "seconds",
                wanted="= 0", met=over(1 - late) == 0 if late < BLURRED else None, detail=told),
         Figure("P5", "budget used while a campaign waits", len(within) / (last - first), "/s", left / (last - first),
-               "20/s less inbound", used, ">= 0.98 x", used >= 0.98, told),
+               "a lane without delay", used, ">= 0.98 x", used >= 0.98, told),
         Figure("P5", f"a person's reply during it, longest of {len(during)}", max(during), "s", wanted="<= 1 s",
                met=max(during) <= 1, detail={"waits": during, "median": median(during)}),
     ]  # fmt: skip
+
+
+def _ideal(first: float, last: float, inbound: list[float]) -> int:
+    """How many sends fit after the first, up to the last, when each leaves the moment the budget allows it."""
+    tat, sends = round(first * SECOND) + THROUGHPUT.interval_us, 0
+    for moment in [*(round(at * SECOND) for at in inbound), round(last * SECOND)]:
+        while tat <= moment:
+            sends += 1
+            tat += THROUGHPUT.interval_us
+        tat = THROUGHPUT.charge(tat, moment, 1)
+    return sends
 
 
 async def _enqueue(app: App, contacts: list[int]) -> None:
@@ -149,14 +163,15 @@ async def _enqueue(app: App, contacts: list[int]) -> None:
             await service.submit(app, tx, 1, contact_id, draft, lane=Lane.MARKETING, author="campaign")
 
 
-async def _customers(on: common.Platform, port: int, ended: asyncio.Event, answered: list[float]) -> None:
-    """Strangers write; ``answered`` gets the instant at which each webhook had its answer, thus was charged."""
+async def _customers(on: common.Platform, port: int, ended: asyncio.Event, written: list[tuple[float, float]]) -> None:
+    """Strangers write; ``written`` gets when each webhook was posted, and when it had its answer, thus was charged."""
     draw = random.Random(5)
 
     async def one(client: common.Client, person: int) -> None:
         value = common.message(on.numbers[0], person, at=int(time.time()))
+        posted = time.time()
         assert await client.send(common.request(common.envelope(value))) == 200
-        answered.append(time.time())
+        written.append((posted, time.time()))
 
     async def few(client: common.Client) -> None:
         while not ended.is_set():
