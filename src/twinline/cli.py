@@ -436,7 +436,7 @@ async def _replay(settings: Settings, bodies: list[bytes], size: int, unreadable
                 seen.setdefault(arrival.digest, arrival.state)
         if unreadable:
             async with app.db.transaction() as tx:
-                await mirror.retry_unreadable(tx)
+                await mirror.retry_unreadable(tx, app.clock.now())
             await worker.run_waiting(app, "history")
         counts: dict[str, int] = {}
         for state in seen.values():

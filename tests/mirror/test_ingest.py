@@ -428,7 +428,7 @@ async def test_what_cant_be_understood_is_kept_with_the_reason_and_read_again_af
 
     monkeypatch.setattr(webhooks, "_id", lambda found, what: found or "wamid.2")
     async with app.db.transaction() as tx:
-        assert await service.retry_unreadable(tx) == 2
+        assert await service.retry_unreadable(tx, app.clock.now()) == 2
     assert await fold_behind(app) == 2
     assert await became(app, puzzle) == ("folded", None)
     assert (await became(app, b"not json"))[0] == "unreadable"
@@ -463,7 +463,7 @@ async def test_a_body_that_the_database_refuses_is_marked_while_its_neighbours_l
     await change(app, "ALTER TABLE messages DROP CONSTRAINT IF EXISTS no_poison")
     await change(app, "DROP TRIGGER IF EXISTS refuse ON messages")
     async with app.db.transaction() as tx:
-        await service.retry_unreadable(tx)
+        await service.retry_unreadable(tx, app.clock.now())
     await fold_behind(app)
     assert await became(app, poison) == ("folded", None)
 

@@ -7,8 +7,9 @@ import procrastinate
 from procrastinate import JobContext, RetryStrategy
 
 from twinline.app import App
+from twinline.kit.vault import VaultError
 from twinline.meta.graph import GraphError
-from twinline.mirror import archive, media, service
+from twinline.mirror import archive, media, queries, service
 from twinline.mirror.models import Follower
 
 blueprint = procrastinate.Blueprint()
@@ -39,7 +40,7 @@ async def fold_behind(context: JobContext, *, day: str, digest: str) -> None:
     name="mirror.download",
     queue="media",
     pass_context=True,
-    retry=RetryStrategy(max_attempts=8, exponential_wait=6, retry_exceptions=[GraphError, OSError]),
+    retry=RetryStrategy(max_attempts=8, exponential_wait=6, retry_exceptions=[GraphError, VaultError, OSError]),
 )
 async def download(context: JobContext, *, number_id: int, media_id: str) -> None:
     last = context.job is not None and context.job.attempts >= 7
@@ -52,3 +53,11 @@ async def keep_days(context: JobContext, /, timestamp: int, **_: Any) -> None:
     app = _app(context)
     async with app.db.transaction() as tx:
         await archive.keep_days(tx, app.clock.now().date(), app.settings.archive_days)
+
+
+@blueprint.periodic(cron="* * * * *")
+@blueprint.task(name="mirror.sort_words", queue="upkeep", pass_context=True, queueing_lock="mirror.sort_words")
+async def sort_words(context: JobContext, /, timestamp: int, **_: Any) -> None:
+    """Moves the words of new messages into the search index, so that no message has to wait for that."""
+    async with _app(context).db.transaction() as tx:
+        await tx.execute(queries.SORT_WORDS)

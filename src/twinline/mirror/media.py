@@ -6,6 +6,7 @@ import hashlib
 
 from twinline.app import App
 from twinline.db import Tx
+from twinline.kit.vault import VaultError
 from twinline.meta.graph import GraphError
 from twinline.mirror import events, turn
 
@@ -52,7 +53,7 @@ async def download(app: App, number_id: int, media_id: str, *, last_try: bool) -
         # Meta's webhooks write a checksum in base64; what Graph writes isn't shown anywhere, so both are taken.
         if info.sha256 and info.sha256 not in (digest, base64.b64encode(bytes.fromhex(digest)).decode()):
             raise Mangled(f"media {media_id}: the checksum differs from the announced one")
-    except (GraphError, OSError) as error:
+    except (GraphError, VaultError, OSError) as error:
         if not last_try:
             raise
         await _settle(app, number_id, LOSE, {**named, "reason": str(error)})

@@ -305,5 +305,9 @@ RETURNING w.received_on, w.digest
 """
 
 RETRY_UNREADABLE = """
-UPDATE webhooks SET state = 'waiting' WHERE state = 'unreadable' RETURNING received_on, digest
+UPDATE webhooks SET state = 'waiting'
+WHERE state = 'unreadable' OR (state = 'waiting' AND received_at < %(before)s)
+RETURNING received_on, digest
 """
+
+SORT_WORDS = "SELECT gin_clean_pending_list('messages_search')"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -17,6 +17,8 @@ from twinline.rules.identity import LONGEST_PHONE, digits, phone_key, user_key
 
 logger = log.get("mirror")
 
+GIVEN_UP = timedelta(hours=1)  # a body that waits for longer isn't waiting for its turn any more
+
 BSUID = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")  # Meta: business-scoped user IDs
 
 
@@ -27,9 +29,12 @@ async def claim(tx: Tx, phone_number_id: str, waba_id: str, now: datetime) -> in
     return await ingest.attach(tx, sorted({home for row in added for home in ingest.homes(*row)}))
 
 
-async def retry_unreadable(tx: Tx) -> int:
-    """After a fix: every body that couldn't be understood is read again. Answers how many."""
-    waiting = await tx.rows(queries.RETRY_UNREADABLE)
+async def retry_unreadable(tx: Tx, now: datetime) -> int:
+    """After a fix: every body that couldn't be understood, or whose folding was given up, is read again.
+
+    Answers how many.
+    """
+    waiting = await tx.rows(queries.RETRY_UNREADABLE, {"before": now - GIVEN_UP})
     for day, digest in waiting:
         await ingest.defer_fold(tx, str(day), digest)
     return len(waiting)

@@ -202,7 +202,7 @@ class _Pages:
     async def read_again(self, request: Request) -> Response:
         _administrator(request)
         async with self._app.db.transaction() as tx:
-            count = await mirror.retry_unreadable(tx)
+            count = await mirror.retry_unreadable(tx, self._app.clock.now())
         return await self._doctor(request, count)
 
     async def _doctor(self, request: Request, again: int | None = None) -> Response:

@@ -223,7 +223,7 @@ CREATE INDEX messages_answerable ON messages (number_id, contact_id, at DESC) IN
 CREATE INDEX messages_reactions ON messages (number_id, quoted) WHERE type = 'reaction';
 CREATE INDEX messages_media ON messages (number_id, media_id) WHERE media_id IS NOT NULL;
 CREATE INDEX messages_search ON messages USING gin (to_tsvector('simple', text))
-    WITH (gin_pending_list_limit = 16384);
+    WITH (gin_pending_list_limit = 262144);  -- kB; sorted in by a job, never by a message that waits (mirror.jobs)
 
 CREATE TABLE statuses (
     number_id  bigint NOT NULL,
