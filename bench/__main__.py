@@ -3,6 +3,7 @@
 Each bench runs in a process of its own, so that none measures what another left behind. Before each, the machine is
 looked at for a moment: what others use of it then stands beside the figures, since no ratio undoes a crowded machine.
 Figures go to ``bench/results/latest.json``; goals that weren't measured this time keep their former ones there.
+``--write`` puts them into ``docs/performance.md``.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from bench.stage import busy
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+DOCUMENT = HERE.parent / "docs" / "performance.md"
 
 
 def names() -> list[str]:
@@ -33,18 +35,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the goals of docs/performance.md.")
     parser.add_argument("names", nargs="*", metavar="pN", help=f"which goals; all of {', '.join(names())} by default")
     parser.add_argument("--quick", action="store_true", help="smaller sizes: to see that the benches work")
-    parser.add_argument("--table", action="store_true", help="print the last results as the table of the documentation")
+    parser.add_argument("--write", action="store_true", help="put the last figures into docs/performance.md")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
         return _one(asked.one, asked.quick)
-    if asked.table:
-        print(table(json.loads((RESULTS / "latest.json").read_text())))
-        return 0
     unknown = set(asked.names) - set(names())
     if unknown:
         parser.error(f"there is no bench {', '.join(sorted(unknown))}; there are {', '.join(names())}")
-    failed = [name for name in asked.names or names() if not _run(name, asked.quick)]
+    wanted = asked.names or ([] if asked.write else names())
+    failed = [name for name in wanted if not _run(name, asked.quick)]
+    if asked.write:
+        _write()
     if failed:
         print(f"not measured: {', '.join(failed)}; the reason stands above", file=sys.stderr)
     return 1 if failed else 0
@@ -95,22 +97,38 @@ def _keep(name: str, measured: dict[str, object]) -> None:
     file.write_text(json.dumps(ordered, indent=2) + "\n")
 
 
+def _write() -> None:
+    """Replaces what stands between the two marks in the documentation."""
+    before, mark, rest = DOCUMENT.read_text().partition("<!-- figures -->\n")
+    _, end, after = rest.partition("<!-- end of figures -->")
+    if not end:
+        raise SystemExit(f"{DOCUMENT.name} has lost its marks")
+    results = json.loads((RESULTS / "latest.json").read_text())
+    DOCUMENT.write_text(f"{before}{mark}{table(results)}\n{end}{after}")
+
+
 def table(results: dict[str, dict[str, object]]) -> str:
-    """Markdown, ready for docs/performance.md."""
-    lines = ["| goal | what | wanted | measured | against its reference | on |", "|---|---|---|---|---|---|"]
+    """Markdown. "Others" is the larger share of the machine that others used just before or after that bench."""
+    lines = [
+        "| goal | what | wanted | measured | beside its reference | when | others |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    systems = set()
     for measured in results.values():
+        systems.add(f"{measured['cores']} cores, {measured['system']}")
+        others = f"{max(measured['busy_before'], measured['busy_after']):.0%}"
+        when = f"{str(measured['at'])[:10]}{', quick' if measured['quick'] else ''}"
         for raw in measured["figures"]:
             figure = Figure(**raw)
-            against = ""
+            beside = ""
             if figure.ratio is not None:
-                against = f"{figure.ratio:,.2f} × {figure.reference_what} ({_number(figure.reference)})"
-            mark = {True: "", False: " — **not met**", None: ""}[figure.met]
-            on = f"{str(measured['at'])[:10]}{', quick' if measured['quick'] else ''}"
+                beside = f"{figure.ratio:,.2f} × {figure.reference_what} ({_number(figure.reference)})"
+            mark = " — **not met**" if figure.met is False else ""
+            value = f"{_number(figure.value)} {figure.unit}{mark}"
             lines.append(
-                f"| {figure.goal} | {figure.what} | {_math(figure.wanted)} |"
-                f" {_number(figure.value)} {figure.unit}{mark} | {against} | {on} |"
+                f"| {figure.goal} | {figure.what} | {_math(figure.wanted)} | {value} | {beside} | {when} | {others} |"
             )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"Machine: {'; '.join(sorted(systems))}."])
 
 
 def _number(value: float | None) -> str:
