@@ -136,15 +136,15 @@ async def test_a_file_is_kept_sent_as_what_it_is_and_shown_while_it_waits(
     shop: Any, app: App, ana: int, browser: httpx.AsyncClient
 ) -> None:
     await shop.say(ana, "hola", ago=60)
-    files = {"file": ("a/b\nphoto.jpg", b"\xff\xd8jpeg", "image/jpeg")}
+    files = {"file": ("a/b\nphoto.jpg", b"\xff\xd8\xff jpeg", "image/jpeg")}
     answer = await browser.post(chat(shop, ana, "/messages"), data={"text": "mira", "key": "0b6d8f3e-3"}, files=files)
     assert answer.status_code == 200
     async with shop.app.db.transaction() as tx:
         [(outbox_id, kind, text, content)] = await tx.rows("SELECT id, type, text, content FROM outbox")
-    assert (kind, text, content["size"]) == ("image", "mira", 6)
-    assert app.files.open(content["file"]).read() == b"\xff\xd8jpeg"
+    assert (kind, text, content["size"], content["filename"]) == ("image", "mira", 8, "a_b_photo.jpg")
+    assert app.files.open(content["file"]).read() == b"\xff\xd8\xff jpeg"
     shown = await browser.get(f"/outgoing/{shop.number_id}/{outbox_id}")
-    assert (shown.content, shown.headers["content-type"]) == (b"\xff\xd8jpeg", "image/jpeg")
+    assert (shown.content, shown.headers["content-type"]) == (b"\xff\xd8\xff jpeg", "image/jpeg")
 
 
 async def test_media_that_could_run_are_only_ever_downloaded(shop: Any, app: App, browser: httpx.AsyncClient) -> None:

@@ -3,7 +3,6 @@
 Every address that names a number looks it up with the viewer's organisation first; anything else is a 404.
 """
 
-import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -39,19 +38,6 @@ INLINE: Final = frozenset(
     {"image/png", "image/jpeg", "image/webp", "image/gif", "video/mp4", "video/3gpp", "audio/ogg", "audio/mpeg"}
     | {"audio/mp4", "audio/aac", "audio/amr", "audio/wav", "audio/webm", "audio/opus"}
 )
-
-# What WhatsApp takes as what; any other file goes as a document (Meta: supported media types).
-SENT_AS: Final = {
-    "image/jpeg": "image",
-    "image/png": "image",
-    "video/mp4": "video",
-    "video/3gpp": "video",
-    "audio/aac": "audio",
-    "audio/amr": "audio",
-    "audio/mpeg": "audio",
-    "audio/mp4": "audio",
-    "audio/ogg": "audio",
-}
 
 RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 PIECE: Final = 256 * 1024
@@ -300,18 +286,8 @@ class _Pages:
         if (file.size or 0) > MAX_FILE:
             raise HTTPException(413, "The file is larger than WhatsApp takes (100 MB).")
         data = await file.read()
-        digest = hashlib.sha256(data).hexdigest()
-        await to_thread.run_sync(self._app.files.write, f"outgoing/{digest}", data)
-        mime = (file.content_type or "application/octet-stream").split(";")[0].strip().lower()
-        content = {
-            "file": f"outgoing/{digest}",
-            "mime_type": mime,
-            "filename": re.sub(r"[\x00-\x1f/\\]", "_", file.filename)[-200:],
-            "size": len(data),
-            "sha256": digest,
-        }
-        kind = "document" if form.get("as") == "document" else SENT_AS.get(mime, "document")
-        return Draft(kind, text=text or None, content=content, quoted=target)
+        as_document = form.get("as") == "document"
+        return await sending.attach(self._app, data, file.filename, text, target, as_document=as_document)
 
     async def read(self, request: Request) -> Response:
         _writer(request)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -286,7 +287,6 @@ async def _phone_speaks(tx: Tx, folded: Folded, number_id: int, now: datetime) -
 SENT_AS = {
     "image/jpeg": "image",
     "image/png": "image",
-    "image/webp": "sticker",
     "video/mp4": "video",
     "video/3gpp": "video",
     "audio/aac": "audio",
@@ -297,14 +297,24 @@ SENT_AS = {
 }
 
 
-async def attach(app: App, data: bytes, name: str, caption: str | None, quoted: str | None = None) -> Draft:
-    """Keeps a file and answers the message that carries it. What it is, its content says."""
+async def attach(
+    app: App,
+    data: bytes,
+    name: str,
+    caption: str | None,
+    quoted: str | None = None,
+    *,
+    as_document: bool = False,
+) -> Draft:
+    """Keeps a file and answers the message that carries it. What it is, its content says, not its name."""
     mime = sniff.mime_type(data, name)
     digest = hashlib.sha256(data).hexdigest()
     file = f"outgoing/{digest}"
     await asyncio.to_thread(app.files.write, file, data)
-    content = {"file": file, "mime_type": mime, "filename": name, "size": len(data), "sha256": digest}
-    return Draft(SENT_AS.get(mime, "document"), caption or None, content, quoted)
+    shown = re.sub(r"[\x00-\x1f/\\]", "_", name)[-200:]
+    content = {"file": file, "mime_type": mime, "filename": shown, "size": len(data), "sha256": digest}
+    kind = "document" if as_document else SENT_AS.get(mime, "document")
+    return Draft(kind, caption or None, content, quoted)
 
 
 # --- for those who know a number, not a contact -------------------------------------------------------------------
