@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,9 @@ from pathlib import Path
 import httpx
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
-from . import control, popup, sending, store, sync
+from . import control, pages, sending, store, sync
 from .clock import Clock
 from .delivery import Courier
 from .graph import Graph, download
@@ -128,18 +127,6 @@ class Simulator:
                 store.save(folder, self.world.state)
 
 
-def _pages() -> Sequence[BaseRoute]:
-    """The HTML pages, when they are there beside this module."""
-    try:
-        module = importlib.import_module(f"{__package__}.pages")
-    except ModuleNotFoundError as error:
-        if error.name != f"{__package__}.pages":
-            raise
-        return ()
-    routes: Sequence[BaseRoute] = module.routes
-    return routes
-
-
 def create(
     settings: Settings | None = None,
     *,
@@ -154,10 +141,8 @@ def create(
         routes=[
             # First, since it is the busiest: routes are tried in order.
             Route("/{version:graph}/{path:path}", simulator.graph.__call__, methods=["GET", "POST", "DELETE"]),
-            *_pages(),
+            *pages.routes,
             *control.routes,
-            Route("/sdk.js", popup.sdk),
-            Route("/signup", popup.popup),
             Route("/media-download/", download),
         ],
         lifespan=simulator.life,

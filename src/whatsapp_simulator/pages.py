@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
@@ -80,6 +80,11 @@ async def signup(request: Request) -> Response:
     return _page(request, "signup.html")
 
 
+async def sdk(_: Request) -> Response:
+    """What a platform loads in place of Facebook's script; it opens ``/signup``."""
+    return FileResponse(_HERE / "static" / "sdk.js", headers={"cache-control": "no-cache"})
+
+
 routes: Sequence[BaseRoute] = [
     Route("/", start),
     Route("/phone", any_phone),
@@ -87,5 +92,6 @@ routes: Sequence[BaseRoute] = [
     Route("/customers", customers),
     Route("/customer/{customer}", customer),
     Route("/signup", signup),
+    Route("/sdk.js", sdk),
     Mount("/static", _Fresh(directory=_HERE / "static")),
 ]

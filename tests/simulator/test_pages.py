@@ -78,7 +78,7 @@ class Served:
         self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         app = create(Settings(contacts=6, messages=200), base_url=self.address)
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]})
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True)
         self._thread.start()
         deadline = time.monotonic() + 15
         while not self._server.started and time.monotonic() < deadline:

@@ -118,13 +118,13 @@ function holds(row, open) {
 function quote(message, side, hooks) {
   const id = message.context.id;
   const quoted = hooks.quoted(id);
-  const [mark, words] = quoted ? preview(quoted, side) : ["chats", "An earlier message"];
+  const [mark, said] = quoted ? preview(quoted, side) : ["chats", "An earlier message"];
   const own = quoted && mine(quoted, side);
   return h(
     "button",
     { class: own ? "quote own" : "quote", type: "button", onclick: () => hooks.jump(id) },
     h("b", {}, quoted ? (own ? "You" : hooks.name(quoted)) : "Quoted"),
-    h("span", {}, mark && icon(mark), words),
+    h("span", {}, mark && icon(mark), marked(said)),
   );
 }
 

@@ -101,7 +101,7 @@ export function avatar(name, mark) {
   const words = name.replace(/[^\p{L}\p{N} ]/gu, "").split(/\s+/).filter(Boolean);
   const initials = words.length ? [words[0], words.length > 1 ? words.at(-1) : ""].map((w) => w.slice(0, 1)).join("") : "+";
   const hue = [...name].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7);
-  const element = h("span", { class: "avatar", "aria-hidden": "true" }, mark ? icon(mark) : initials.toUpperCase());
+  const element = h("span", { class: mark ? "avatar official" : "avatar", "aria-hidden": "true" }, mark ? icon(mark) : initials.toUpperCase());
   element.style.setProperty("--hue", hue);
   return element;
 }
