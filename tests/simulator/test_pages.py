@@ -373,6 +373,34 @@ def test_the_owner_keeps_contacts_and_the_customer_stops_promotions(served, wind
 
 
 @pytest.mark.browser
+def test_the_phone_is_closed_moved_and_registered_again(served, window):
+    token = served.connect()
+    served.http.post(
+        f"/v26.0/{served.phone['waba_id']}/subscribed_apps", headers={"authorization": f"Bearer {token}"}
+    ).raise_for_status()
+    page = _open(window, f"/phone/{served.phone['id']}#/settings/platform")
+    page.get_by_text("Connected to").wait_for()
+    page.get_by_role("button", name="Close the app").click()
+    page.get_by_text("The app is closed").wait_for()
+    served.http.post(
+        f"/v26.0/{served.phone['id']}/smb_app_data",
+        json={"messaging_product": "whatsapp", "sync_type": "history"},
+        headers={"authorization": f"Bearer {token}"},
+    ).raise_for_status()
+    page.get_by_role("button", name="Business chat").click()
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("link", name="Account").click()
+    page.get_by_role("link", name="Business Platform").click()
+    page.get_by_text("Synced", exact=True).wait_for()
+    page.get_by_role("button", name="Change device").click()
+    page.get_by_text("Connection paused").wait_for()
+    page.get_by_role("button", name="Re-register", exact=True).click()
+    page.get_by_text("Connected to").wait_for()
+    page.get_by_role("button", name="Inactive 14 days").click()
+    page.get_by_text("It was connected before").wait_for()
+
+
+@pytest.mark.browser
 def test_the_operator_moves_the_clock_and_arms_a_fault(served, window):
     token = served.connect()
     start = _open(window, "/")

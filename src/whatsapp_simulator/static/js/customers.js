@@ -27,7 +27,6 @@ function form() {
   const element = h(
     "form",
     { class: "stack" },
-    h("h2", {}, "New customer"),
     field("Name", h("input", { name: "name", autocomplete: "off", placeholder: "drawn if empty" })),
     field("Number", h("input", { name: "number", inputmode: "tel", autocomplete: "off", placeholder: "drawn if empty" }), "Try +55 without its ninth digit, or +52 1"),
     field("Username", username),
@@ -49,7 +48,8 @@ function form() {
   return element;
 }
 
-document.getElementById("create").append(form());
+// On a phone's screen the list comes first, and the form opens when it's wanted.
+document.getElementById("create").append(h("details", { open: matchMedia("(min-width: 761px)").matches }, h("summary", {}, h("h2", {}, "New customer"), icon("plus")), form()));
 const refresh = soon(async () => {
   people = (await get("/control/customers")).customers;
   draw();

@@ -66,10 +66,12 @@ function facebookRow() {
   );
 }
 
+const LOGGED_OUT = "The number was registered through the API, which takes it from the app. Under Controls, press Change device and then Re-register to have it back.";
+
 /** What the owner must know before anything else. */
 function banner() {
   if (!state.phone.session_destroyed) return null;
-  return h("div", { class: "banner bad" }, icon("failed"), h("p", {}, h("b", {}, "You were logged out."), " The number was registered through the API. Press Controls → Re-register to use it here again."));
+  return h("div", { class: "banner bad" }, icon("failed"), h("p", {}, h("b", {}, "You were logged out."), " ", LOGGED_OUT));
 }
 
 function chatScreen(customer) {
@@ -384,7 +386,7 @@ function homeScreen() {
   };
   update();
   return {
-    element: h("div", { class: "home" }, h("p", { class: "big-time" }, full(clock.now()).split(",")[0]), h("button", { type: "button", onclick: open }, h("span", { class: "app-icon" }, icon("business"), unread), "Business chat"), h("p", {}, "The app is closed: it receives nothing and syncs nothing. Press it to open it.")),
+    element: h("div", { class: "home" }, h("p", { class: "big-time" }, full(clock.now()).split(",")[0]), h("button", { type: "button", onclick: open }, h("span", { class: "app-icon" }, icon("business"), unread), "Business chat"), h("p", {}, state.phone.session_destroyed ? LOGGED_OUT : "The app is closed: it receives nothing and syncs nothing. Press it to open it.")),
     update,
   };
 }
