@@ -70,7 +70,8 @@ class Settings(BaseSettings):
     @property
     def address(self) -> str:
         """Our own address as others reach it, without a slash at the end."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
     @property
     def cookies_are_secure(self) -> bool:

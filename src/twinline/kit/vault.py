@@ -3,7 +3,9 @@
 The first key encrypts, all keys decrypt, so a new key is put in front and old rows stay readable.
 """
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,14 +32,15 @@ class Vault:
         if keys:
             return cls(keys.split(","))
         path = folder / "vault.key"
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass
-        else:
-            with os.fdopen(descriptor, "w") as file:
+        if not path.exists():
+            # Written beside and linked into place: of two processes that start at once, both find one whole key.
+            with tempfile.NamedTemporaryFile("w", dir=folder, prefix="vault.") as file:  # made with mode 0600
                 file.write(Fernet.generate_key().decode() + "\n")
-        return cls(path.read_text().split())
+                file.flush()
+                os.fsync(file.fileno())
+                with contextlib.suppress(FileExistsError):
+                    os.link(file.name, path)
+        return cls(path.read_text(errors="replace").split())
 
     def seal(self, secret: str) -> bytes:
         return self._fernet.encrypt(secret.encode())

@@ -1,5 +1,6 @@
 """How migrations run: one transaction, under an advisory lock, never waiting long for a table."""
 
+import psycopg
 from alembic import context
 from sqlalchemy import create_engine, text
 
@@ -8,8 +9,9 @@ ADVISORY_LOCK = 0x7717_11E
 
 
 def run() -> None:
-    url = context.config.attributes["url"].replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = create_engine(url)
+    url = context.config.attributes["url"]
+    # By psycopg itself, so that every spelling of an address that the rest of the house understands is understood here.
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url))
     with engine.connect() as connection:
         # Two deploys at once: the second waits here and then finds nothing left to do.
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
