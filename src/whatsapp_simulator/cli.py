@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +44,9 @@ def serve(
     seed: Annotated[int, typer.Option(help="The same seed makes the same world.")] = 1,
     contacts: Annotated[int, typer.Option(help="People in the first phone's past.")] = 40,
     messages: Annotated[int, typer.Option(help="Messages in the first phone's past.")] = 2000,
+    until_stdin_closes: Annotated[
+        bool, typer.Option("--until-stdin-closes", help="End with the program that started this one, however it ends.")
+    ] = False,
 ) -> None:
     """Serve a simulated Meta until stopped."""
     settings = Settings(
@@ -67,7 +72,15 @@ def serve(
     )
     server = _Server(config)
     server.address = address
+    if until_stdin_closes:
+        threading.Thread(target=_end_with_stdin, args=[server], daemon=True).start()
     server.run(sockets=[listener])
+
+
+def _end_with_stdin(server: uvicorn.Server) -> None:
+    while os.read(0, 1024):
+        pass
+    server.should_exit = True
 
 
 def _quiet(record: logging.LogRecord) -> bool:
