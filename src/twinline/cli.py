@@ -9,18 +9,22 @@ import importlib
 import json
 import os
 import random
-import subprocess
+import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+from typing import IO, Annotated, Any, NoReturn, ParamSpec, TypeVar
 
+import psycopg
 import typer
+from pydantic import ValidationError
 
 from twinline import operate, wiring, worker
 from twinline.accounts import service as accounts
 from twinline.app import App
 from twinline.kit import log
+from twinline.kit.vault import VaultError
 from twinline.meta.graph import GraphError
 from twinline.mirror import export as exporting
 from twinline.mirror import hook, ingest
@@ -30,6 +34,7 @@ from twinline.numbers import queries as numbers
 from twinline.numbers import service as numbering
 from twinline.numbers.models import Number
 from twinline.operate import OperatorError
+from twinline.rules.identity import LONGEST_PHONE, digits
 from twinline.sending import service as sending
 from twinline.sending.models import Draft, Lane, Refused
 from twinline.settings import Settings
@@ -42,7 +47,9 @@ new_event_loop: Callable[[], asyncio.AbstractEventLoop] = (
 P = ParamSpec("P")
 T = TypeVar("T")
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode=None)
+cli = typer.Typer(
+    no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode=None, pretty_exceptions_enable=False
+)
 number_cli = typer.Typer(no_args_is_help=True, help="The WhatsApp numbers of this platform.")
 user_cli = typer.Typer(no_args_is_help=True, help="Who may log in.")
 cli.add_typer(number_cli, name="number")
@@ -50,26 +57,60 @@ cli.add_typer(user_cli, name="user")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data. Default: TWINLINE_DATA, or the user's.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
-Port = Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")]
 
 WAIT_FOR_WORKER = 30.0  # seconds
+A_LOOK = 0.2  # seconds between two looks at what became of a message
 
 
 def main() -> NoReturn:
     """Runs the command; what a person can mend is said in a sentence, not in a stack trace."""
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "10")  # seconds; a database that is silent would hold us for minutes
+    operate.end_like_ctrl_c()
     try:
         cli(standalone_mode=True)
-    except (OperatorError, numbering.NumberError, accounts.AccountError, GraphError, sending.NoSuchContact) as error:
-        typer.echo(f"twinline: {error}", err=True)
+    except (OperatorError, numbering.NumberError, accounts.AccountError, sending.NoSuchContact, VaultError) as error:
+        _say(str(error))
+    except GraphError as error:
+        _say(f"{error} {error.outcome.says}")
     except Refused as error:
-        typer.echo(f"twinline: {error.refusal.text} {error.refusal.what_to_do}", err=True)
+        _say(f"{error.refusal.text} {error.refusal.what_to_do}")
+    except psycopg.OperationalError as error:
+        _say(f"The database has gone away: {error}. Start it again, then repeat the command.")
+    except OSError as error:
+        _say(f"{error.filename or 'The system'}: {error.strerror or error}. Look at that path and its owner.")
+    except Exception as error:
+        if os.environ.get("TWINLINE_TRACE"):
+            raise
+        # Not its words: nobody knows what stands in them.
+        name = type(error).__name__
+        _say(f"Something broke that shouldn't ({name}). TWINLINE_TRACE=1 shows where; please report that.")
+    finally:
+        operate.end_undisturbed()
     sys.exit(1)
 
 
+def _say(problem: str) -> None:
+    typer.echo(f"twinline: {problem}", err=True)
+
+
 def _settings(data: Path | None, **values: Any) -> Settings:
+    """From the environment, and from the ``up`` that runs on the folder: its simulator is then ours as well."""
+    found = _plain_settings(data)
+    return _plain_settings(data, **{**operate.running(found.data), **values})
+
+
+def _plain_settings(data: Path | None, **values: Any) -> Settings:
     if data is not None:
         values["data"] = data.absolute()
-    return Settings(**values)
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"TWINLINE_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}"
+            for one in error.errors(include_input=False)
+        )
+        raise OperatorError(f"A setting can't be used. {wrong}. Correct it in the environment.") from None
 
 
 def _run(work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -87,24 +128,34 @@ def up(
     host: Host = "127.0.0.1",
     port: Port = 8420,
     simulator: Annotated[bool, typer.Option(help="Also start the simulator of Meta and of the phone.")] = False,
-    simulator_port: Annotated[int, typer.Option(help="Port of the simulator; 0 picks a free one.")] = 4010,
+    simulator_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the simulator; 0 picks a free one.")
+    ] = 4010,
     simulator_option: Annotated[list[str] | None, typer.Option(help="Handed to the simulator as it is.")] = None,
 ) -> None:
     """Start everything in one process: database, web and worker."""
-    settings = _settings(data)
-    with operate.only_one(settings.data):
+    settings = _plain_settings(data)
+    operate.folder(settings)
+    with operate.only_one(settings.data) as lock:
         listener = operate.listen(host, port)
-        own = {"host": host, "port": listener.getsockname()[1]}
-        if not simulator:
-            settings = settings.model_copy(update=own)
-            _run(_up, settings, listener)
-            return
-        with _simulator(settings, own["port"], simulator_port, simulator_option or []) as theirs:
-            _run(_up, settings.model_copy(update={**own, **theirs}), listener)
+        settings = _plain_settings(data, host=host, port=listener.getsockname()[1])
+        _run(_up, settings, listener, lock, simulator_port if simulator else None, simulator_option or [])
 
 
-async def _up(settings: Settings, listener: Any) -> None:
-    async with operate.opened(settings) as app:
+async def _up(
+    settings: Settings, listener: socket.socket, lock: IO[str], simulator_port: int | None, options: Sequence[str]
+) -> None:
+    async with AsyncExitStack() as stack:
+        own: dict[str, Any] = {"host": settings.host, "port": settings.port}
+        parts = []
+        if simulator_port is not None:
+            hook = f"http://{operate.nearby(settings)}/hook/meta"
+            simulated = await stack.enter_async_context(operate.simulator(settings.data, hook, simulator_port, options))
+            own |= simulated.settings
+            settings = _plain_settings(settings.data, **own)
+            parts.append(simulated.watch)
+        operate.announce(lock, own)
+        app = await stack.enter_async_context(operate.opened(settings))
         login = await operate.first_login(app)
         typer.echo(f"twinline   {settings.address}")
         password = login.password or "as you set it"
@@ -113,58 +164,8 @@ async def _up(settings: Settings, listener: Any) -> None:
             typer.echo(f"phone      {settings.graph_url}/phone      customers  {settings.graph_url}/customers")
         typer.echo("ready; stop with Ctrl-C", nl=True)
         sys.stdout.flush()
-        await operate.until_stopped(
-            functools.partial(operate.web, app, listener),
-            functools.partial(operate.work, app),
-        )
-
-
-class _simulator:
-    """The simulator as a process beside us: the settings that point at it instead of at Meta."""
-
-    def __init__(self, settings: Settings, port: int, simulator_port: int, options: Iterable[str]) -> None:
-        folder = settings.data / "simulator"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._clock = settings.data / "clock"
-        self._command = [
-            str(Path(sys.executable).parent / "whatsapp-simulator"),
-            f"--port={simulator_port}",
-            f"--data={folder}",
-            f"--clock-file={self._clock}",
-            f"--callback=http://127.0.0.1:{port}/hook/meta",
-            *options,
-        ]
-
-    def __enter__(self) -> dict[str, Any]:
-        # A group of its own: Ctrl-C reaches us first, and we stop it.
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if "listening on" not in line:
-            self._process.wait()
-            raise OperatorError("The simulator didn't start; its message stands above. Choose --simulator-port.")
-        address = line.rsplit(" ", 1)[-1].strip()
-        return {
-            "graph_url": address,
-            "app_id": "100000000000001",
-            "app_secret": _secret("simulator-app-secret"),
-            "verify_token": _secret("simulator-verify-token"),
-            "signup_config_id": "200000000000001",
-            "signup_sdk_url": f"{address}/sdk.js",
-            "signup_origins": (address,),
-            "clock_file": self._clock,
-        }
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-
-
-def _secret(text: str) -> Any:
-    return Settings(app_secret=text).app_secret  # type: ignore[arg-type]
+        parts += [functools.partial(operate.web, app, listener), functools.partial(operate.work, app)]
+        await operate.until_stopped(*parts)
 
 
 @cli.command()
@@ -175,9 +176,9 @@ def web(data: Data = None, host: Host = "127.0.0.1", port: Port = 8420) -> None:
     _run(_web, settings, listener)
 
 
-async def _web(settings: Settings, listener: Any) -> None:
+async def _web(settings: Settings, listener: socket.socket) -> None:
     async with operate.opened(settings) as app:
-        typer.echo(f"twinline web listening on http://{settings.host}:{settings.port}")
+        typer.echo(f"twinline web listening on http://{operate.nearby(settings)}")
         sys.stdout.flush()
         await operate.until_stopped(functools.partial(operate.web, app, listener))
 
@@ -198,8 +199,9 @@ async def _worker(settings: Settings) -> None:
 @cli.command()
 def migrate(data: Data = None) -> None:
     """Bring the database to this release's schema."""
-    url = operate.database(_settings(data))
-    operate.schema(url)
+    settings = _settings(data)
+    operate.folder(settings)
+    operate.schema(operate.database(settings))
     typer.echo("The database is up to date.")
 
 
@@ -258,8 +260,15 @@ def number_add(
     data: Data = None,
 ) -> None:
     """Add a number that is onboarded already."""
-    if token is None and not offline:
-        raise OperatorError("Graph can't be asked without --token. Give one, or take the number unverified: --offline.")
+    for option, given in (("--waba-id", waba_id), ("--phone-number-id", phone_number_id)):
+        if not (given.isascii() and given.isdigit()):
+            raise typer.BadParameter("Meta's ids are digits only.", param_hint=option)
+    if not 5 <= len(digits(display_phone)) <= LONGEST_PHONE:
+        raise typer.BadParameter("That isn't a phone number with its country code.", param_hint="--display-phone")
+    if not token and not offline:
+        raise typer.BadParameter(
+            "Graph can't be asked without one. Give it, or take the number unverified: --offline.", param_hint="--token"
+        )
     number_id = _run(
         _number_add, _settings(data), waba_id, phone_number_id, display_phone, token, offline, organisation
     )
@@ -277,12 +286,13 @@ async def _number_add(
 ) -> int:
     async with operate.opened(settings) as app:
         owner = await _organisation(app, organisation)
-        if not offline and token is not None:
-            return await numbering.add_with_token(app, owner, waba_id, token, phone_number_id=phone_number_id)
-        async with app.db.transaction() as tx:
-            number_id = await numbering.add_number(
-                app, tx, owner, waba_id, phone_number_id, display_phone, token, verified=False
-            )
+        if not offline and token:
+            number_id = await numbering.add_with_token(app, owner, waba_id, token, phone_number_id=phone_number_id)
+        else:
+            async with app.db.transaction() as tx:
+                number_id = await numbering.add_number(
+                    app, tx, owner, waba_id, phone_number_id, display_phone, token or None, verified=False
+                )
         await worker.run_waiting(app, "history")
         return number_id
 
@@ -313,11 +323,22 @@ async def _numbers(settings: Settings) -> list[Number]:
         return await numbers.every_number(tx)
 
 
-def _find(found: Iterable[Number], wanted: str) -> Number:
+def _find(found: Sequence[Number], wanted: str) -> Number:
     for number in found:
-        if wanted in (str(number.id), number.phone_number_id, number.display_phone):
+        if wanted in (str(number.id), number.phone_number_id) or digits(wanted) == number.display_phone:
             return number
     raise OperatorError(f"There is no number {wanted} here. `twinline number list` shows those there are.")
+
+
+def _only(found: Sequence[Number]) -> Number:
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(f"{number.id} (+{number.display_phone})" for number in found)
+    raise OperatorError(
+        f"Say which number speaks with --number; there are {listed}."
+        if found
+        else "There is no number yet. Connect one on the page, or add one: twinline number add"
+    )
 
 
 @user_cli.command("add")
@@ -358,10 +379,10 @@ def send(
 ) -> None:
     """Send a message, inside all rules, and wait for Meta's answer."""
     if purpose.upper() not in Lane.__members__:
-        raise OperatorError(f"--purpose is one of: {', '.join(lane.name.lower() for lane in Lane)}.")
+        raise typer.BadParameter(f"One of: {', '.join(lane.name.lower() for lane in Lane)}.", param_hint="--purpose")
     state, told = _run(_send, _settings(data), number, to, text, media, Lane[purpose.upper()], key)
     typer.echo(f"{state}{': ' + told if told else ''}")
-    if state in ("failed", "cancelled", "in_doubt", "unknown"):
+    if state != "sent":
         raise typer.Exit(1)
 
 
@@ -371,31 +392,39 @@ async def _send(
     async with operate.opened(settings) as app:
         async with app.db.transaction() as tx:
             all_numbers = await numbers.every_number(tx)
-        if not number and len(all_numbers) == 1:
-            number = str(all_numbers[0].id)
-        sender = _find(all_numbers, number)
+        sender = _find(all_numbers, number) if number else _only(all_numbers)
+        if sender.token is None:
+            raise OperatorError(
+                f"+{sender.display_phone} has no token, so nothing can be sent. Connect it on its page."
+            )
+        app.vault.unseal(
+            sender.token
+        )  # said here, a wrong key is a sentence; in the worker it would be a line in a log
         if media is None:
             draft = Draft("text", text)
         else:
             draft = await sending.attach(app, await asyncio.to_thread(media.read_bytes), media.name, text)
         async with app.db.transaction() as tx:
             outbox = await sending.submit_to(app, tx, sender.id, to, draft, lane=lane, idempotency_key=key)
-        # A running worker takes it; where none runs, this process drains the lane once, under the same lock.
-        await worker.run_waiting(app, "lane")
-        for _ in range(int(WAIT_FOR_WORKER / 0.2)):
+        for _ in range(int(WAIT_FOR_WORKER / A_LOOK)):
+            # A running worker takes it. Where none runs, this process drains the lane, under the same lock.
+            if not await worker.is_running(app):
+                await worker.run_waiting(app, "lane")
             async with app.db.transaction() as tx:
                 [(state, told)] = await tx.rows(
                     "SELECT state, error_text FROM outbox WHERE number_id = %s AND id = %s", (sender.id, outbox)
                 )
             if state not in ("queued", "sending"):
                 return state, told
-            await asyncio.sleep(0.2)
-        return state, "the worker has not sent it yet"
+            await asyncio.sleep(A_LOOK)
+        return state, f"not sent within {WAIT_FOR_WORKER:.0f} seconds; it waits for its turn, so don't send it again"
 
 
 @cli.command()
 def replay(
-    paths: Annotated[list[Path], typer.Argument(help="Files of one body each, .jsonl files, or folders of them.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Files of one body each, .jsonl files, or folders of them.")
+    ] = None,
     shuffle: Annotated[int | None, typer.Option(help="Seed: feed the bodies in a random order.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="Feed every body so many times.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Bodies in one transaction.")] = 50,
@@ -405,7 +434,9 @@ def replay(
     data: Data = None,
 ) -> None:
     """Feed recorded webhook bodies through the same ingest; no server needs to run."""
-    bodies = [body for path in paths for body in _bodies(path)] * repeat
+    if not paths and not unreadable:
+        raise typer.BadParameter("Name files or folders with webhook bodies, or give --unreadable.")
+    bodies = [body for path in paths or () for body in _bodies(path)] * repeat
     if shuffle is not None:
         random.Random(shuffle).shuffle(bodies)
     for state, count in _run(_replay, _settings(data), bodies, batch, unreadable):
@@ -417,7 +448,7 @@ def _bodies(path: Path) -> Iterator[bytes]:
         for below in sorted(path.rglob("*.json*")):
             yield from _bodies(below)
     elif not path.exists():
-        raise OperatorError(f"There is no file or folder {path}.")
+        raise OperatorError(f"There is no file or folder {path}. Nothing was replayed; check the path.")
     elif path.suffix == ".jsonl":
         yield from (line for line in path.read_bytes().splitlines() if line.strip())
     else:
@@ -453,12 +484,16 @@ def export_(
 ) -> None:
     """Print everything known of a number, in a canonical order."""
     if format_ != "jsonl":
-        raise OperatorError("The only format is jsonl.")
+        raise typer.BadParameter("The only format is jsonl.", param_hint="--format")
     _run(_export, _settings(data), number, output)
 
 
 async def _export(settings: Settings, number: str, output: Path | None) -> None:
     async with operate.opened(settings) as app, app.db.transaction() as tx:
+        # One moment of the database for all lines, and as long as the reader takes.
+        await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        await tx.execute("SET LOCAL statement_timeout = 0")
+        await tx.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         found = _find(await numbers.every_number(tx), number)
         with output.open("wb") if output else os.fdopen(os.dup(sys.stdout.fileno()), "wb") as file:
             async for line in exporting.lines(tx, found.id):

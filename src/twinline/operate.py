@@ -6,17 +6,23 @@
 import asyncio
 import contextlib
 import fcntl
+import json
+import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import psycopg
 import uvicorn
 from psycopg_pool import PoolTimeout
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from twinline import worker
 from twinline.accounts import service as accounts
@@ -30,8 +36,13 @@ from twinline.web.app import build
 
 FIRST_LOGIN = "first-login.txt"
 FIRST_EMAIL = "owner@localhost"
+UP = "up.lock"
+A_LOOK = 1.0  # seconds that another command may look at the lock of an `up`
+AN_END = 15.0  # seconds that a simulator may take to end
 
 logger = log.get("operate")
+
+Part = Callable[[asyncio.Event], Awaitable[None]]
 
 
 class OperatorError(Exception):
@@ -46,10 +57,29 @@ class Login:
     password: str | None
 
 
+def folder(settings: Settings) -> None:
+    """Makes the data folder, and sees that it can be written."""
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        if not os.access(settings.data, os.W_OK | os.X_OK):
+            raise PermissionError(0, "Permission denied")
+    except OSError as error:
+        raise OperatorError(
+            f"The data folder {settings.data} can't be written: {error.strerror}. Choose another with --data or "
+            "TWINLINE_DATA, or change its owner."
+        ) from error
+
+
 def database(settings: Settings) -> str:
     """The database's URL; without one in the settings the embedded server is started (or joined)."""
     if settings.database_url:
         return settings.database_url
+    if closed := embedded.closed_folders(settings.data):
+        logger.warning(
+            "As root, the embedded PostgreSQL runs as a user of its own, and everybody on this machine gets to walk "
+            "these folders, so that it can. Keep data and program out of home folders, or run as another user.",
+            opened=[str(path) for path in closed],
+        )
     try:
         return embedded.start(settings.data)
     except Exception as error:
@@ -65,49 +95,189 @@ def schema(url: str) -> None:
         migrate.migrate(url)
     except migrate.DatabaseTooNew as error:
         raise OperatorError(str(error)) from error
+    except psycopg.ProgrammingError as error:
+        if error.sqlstate is not None:
+            raise _unmigrated(error) from error
+        # Not the error's own words: they would quote the address, and with it the password.
+        raise OperatorError(
+            "DATABASE_URL isn't an address of PostgreSQL. It looks like postgresql://user:password@host:5432/name."
+        ) from error
     except psycopg.OperationalError as error:
-        raise OperatorError(f"The database can't be reached: {error}. Check DATABASE_URL.") from error
+        raise OperatorError(
+            f"The database can't be reached: {_first_line(error)}. Start it, or check DATABASE_URL."
+        ) from error
+    except (psycopg.Error, SQLAlchemyError) as error:
+        raise _unmigrated(error) from error
+
+
+def _unmigrated(error: Exception) -> OperatorError:
+    why = _first_line(error.orig if isinstance(error, DBAPIError) and error.orig else error)
+    return OperatorError(
+        f"The database couldn't be brought to this release's schema: {why}. The user in DATABASE_URL must own the "
+        "database. Nothing was changed; run `twinline migrate` when that is mended."
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[App]:
     """An App on a database that is up to date: what every command begins with."""
+    folder(settings)
     url = await asyncio.to_thread(database, settings)
     await asyncio.to_thread(schema, url)
-    try:
-        async with open_app(settings, url) as app:
+    async with AsyncExitStack() as stack:
+        try:
+            app = await stack.enter_async_context(open_app(settings, url))
             async with app.db.transaction() as tx:
                 await archive.keep_days(tx, app.clock.now().date(), settings.archive_days)
-            yield app
-    except PoolTimeout as error:
-        raise OperatorError(f"The database doesn't answer: {error}.") from error
-    except VaultError as error:
-        raise OperatorError(str(error)) from error
+        except PoolTimeout as error:
+            raise OperatorError(f"The database doesn't answer: {error}. Start it, or check DATABASE_URL.") from error
+        except VaultError as error:
+            raise OperatorError(str(error)) from error
+        yield app
+
+
+# --- one `up`, and what others on the folder know of it -------------------------------------------------------------
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Holds the folder for one ``up``. Raises OperatorError when another has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "up.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OperatorError(
-                f"Another `twinline up` is running on {folder}. Stop it first, or give this one its own folder with "
-                "--data."
-            ) from error
-        yield
+def only_one(data: Path) -> Iterator[IO[str]]:
+    """Holds the folder for one ``up``; answers the file for ``announce``. Raises OperatorError when another has it."""
+    with _locked(data / UP, f"Another `twinline up` is running on {data}.", A_LOOK) as file:
+        file.truncate(0)
+        yield file
+
+
+def announce(file: IO[str], settings: Mapping[str, Any]) -> None:
+    """Lets the other commands on this folder know what this ``up`` goes by: ``running`` reads it."""
+    file.write(json.dumps(settings))
+    file.flush()
+
+
+def running(data: Path) -> dict[str, Any]:
+    """The settings of the ``up`` that runs on this folder: its address, and its simulator's. Empty when none runs."""
+    try:
+        with (data / UP).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        told: dict[str, Any] = json.loads((data / UP).read_text() or "{}")
+        return told
+    except OSError:
+        pass
+    return {}
+
+
+@contextmanager
+def _locked(path: Path, taken: str, patience: float) -> Iterator[IO[str]]:
+    """The file, private and locked. Raises OperatorError when another process keeps it for so many seconds."""
+    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+        until = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > until:
+                    raise OperatorError(
+                        f"{taken} Stop it first, or give this one a folder of its own: --data."
+                    ) from error
+                time.sleep(0.05)
+        yield file
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A bound socket. Raises OperatorError when the port is taken."""
     try:
-        return socket.create_server((host, port), backlog=2048, reuse_port=False)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048, reuse_port=False)
     except OSError as error:
         raise OperatorError(
             f"Can't listen on {host}:{port}: {error.strerror}. Stop what uses that port, or choose another with --port."
         ) from error
+
+
+def nearby(settings: Settings) -> str:
+    """Host and port by which this machine reaches the web process."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Simulator:
+    """The simulator as a process beside us, and the settings that point at it instead of at Meta."""
+
+    process: asyncio.subprocess.Process
+    settings: Mapping[str, Any]
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """A part of ``until_stopped``: without its simulator Twinline ends too. Raises OperatorError then."""
+        gone = asyncio.create_task(self.process.wait())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([gone, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not gone.cancel():
+            raise OperatorError(
+                f"The simulator has ended (exit code {gone.result()}). Start again: all it knew is kept."
+            )
+
+
+@asynccontextmanager
+async def simulator(data: Path, hook: str, port: int, options: Iterable[str]) -> AsyncIterator[Simulator]:
+    """The simulator on the data folder, delivering to ``hook``. It ends with us, even if we are killed."""
+    (data / "simulator").mkdir(parents=True, exist_ok=True)
+    clock = data / "clock"
+    command = [
+        str(Path(sys.executable).parent / "whatsapp-simulator"),
+        f"--port={port}",
+        f"--data={data / 'simulator'}",
+        f"--clock-file={clock}",
+        f"--callback={hook}",
+        "--until-stdin-closes",
+        *options,
+    ]
+    # The simulator inherits the lock: after a kill -9 the next `up` waits until the old simulator has ended.
+    with _locked(data / "simulator" / "lock", "The simulator of an earlier `twinline up` still runs.", AN_END) as lock:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            pass_fds=[lock.fileno()],
+            start_new_session=True,  # Ctrl-C reaches us first, and we stop it
+        )
+        try:
+            assert process.stdout is not None
+            line = (await process.stdout.readline()).decode()
+            if "listening on" not in line:
+                raise OperatorError("The simulator didn't start; it says above why. Its port is --simulator-port.")
+            address = line.rsplit(" ", 1)[-1].strip()
+            yield Simulator(
+                process,
+                {
+                    "graph_url": address,
+                    "app_id": "100000000000001",
+                    "app_secret": "simulator-app-secret",
+                    "verify_token": "simulator-verify-token",
+                    "signup_config_id": "200000000000001",
+                    "signup_sdk_url": f"{address}/sdk.js",
+                    "signup_origins": (address,),
+                    "clock_file": str(clock),
+                },
+            )
+        finally:
+            await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), 5)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 async def first_login(app: App) -> Login:
@@ -117,6 +287,7 @@ async def first_login(app: App) -> Login:
         if not await tx.value("SELECT EXISTS (SELECT FROM users)"):
             password = secrets.token_urlsafe(9)
             await accounts.create_user(tx, None, FIRST_EMAIL, "Owner", "owner", password, app.clock.now())
+            note.unlink(missing_ok=True)
             note.touch(mode=0o600)
             note.write_text(password + "\n")
         with contextlib.suppress(FileNotFoundError):
@@ -166,19 +337,46 @@ async def work(app: App, stop: asyncio.Event) -> None:
         await working
 
 
-async def until_stopped(*parts: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Runs the parts side by side until SIGINT or SIGTERM, or until one of them ends."""
+async def until_stopped(*parts: Part) -> None:
+    """Runs the parts side by side until SIGINT, SIGTERM or SIGHUP. Raises what one of them raises, once all ended."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop.set)
+    asked: list[int] = []
 
-    async def part(run: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    def ask(name: int) -> None:
+        asked.append(name)
+        stop.set()
+
+    for name in ENDING:
+        asyncio.get_running_loop().add_signal_handler(name, ask, name)
+
+    async def part(run: Part) -> None:
         try:
             await run(stop)
         finally:
             stop.set()
 
-    async with asyncio.TaskGroup() as group:
-        for run in parts:
-            group.create_task(part(run))
+    for ended in await asyncio.gather(*(part(run) for run in parts), return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended
+    if not asked:
+        raise OperatorError("A part of Twinline has ended by itself; it says above why. Start it again.")
+
+
+# Ctrl-C, the service manager, a terminal that closes (unless that is to be outlived: nohup).
+ENDING = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    *([signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []),
+)
+
+
+def end_like_ctrl_c() -> None:
+    """From now on, whatever ends this process lets it tidy up first, as Ctrl-C does by itself."""
+    for name in ENDING[1:]:
+        signal.signal(name, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def end_undisturbed() -> None:
+    """From here on only the database is stopped: a second Ctrl-C would leave it half-way."""
+    for name in ENDING:
+        signal.signal(name, signal.SIG_IGN)

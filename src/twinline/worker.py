@@ -36,6 +36,8 @@ RECOVER_EVERY = 2.0  # seconds
 GRACE = 5.0  # seconds that jobs get to finish when the worker is stopped
 RETRY = 2.0  # seconds before a worker that lost the database tries again
 
+ALIVE = "SELECT EXISTS (SELECT FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => %s))"
+
 logger = log.get("worker")
 
 
@@ -73,8 +75,15 @@ async def _work(
         await asyncio.sleep(RETRY)
 
 
+async def is_running(app: App) -> bool:
+    """Whether a worker shows signs of life, on whatever machine."""
+    async with app.db.transaction() as tx:
+        return bool(await tx.value(ALIVE, (STALLED_AFTER,)))
+
+
 async def run_waiting(app: App, *queues: str) -> None:
     """Runs what waits in these queues now, then returns: for commands that work without a server."""
+    await jobs.recover(app.db, STALLED_AFTER)
     async with wiring.engine(app).open_async() as queue:
         await queue.run_worker_async(
             queues=list(queues),
