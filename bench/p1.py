@@ -1,8 +1,7 @@
 """P1: live webhooks, verified, normalised and durable, answered after the commit; against a bare ASGI app."""
 
-import random
-
 import asyncio
+import random
 
 from bench import common
 from bench.common import Figure

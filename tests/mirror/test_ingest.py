@@ -25,7 +25,7 @@ from tests.fixtures.wire import BAKERY, DANI, DAY, FLORIST, RUA, T0, Human, Json
 from twinline import wiring
 from twinline.app import App
 from twinline.kit.clock import ManualClock
-from twinline.mirror import events, ingest, service
+from twinline.mirror import events, ingest, past, service
 from twinline.rules import budget
 from twinline.rules.window import WindowReason, window
 
@@ -546,7 +546,7 @@ async def test_a_crash_in_the_middle_of_a_heavy_body_is_mended_by_folding_it_aga
     heavy = long_history()
     await tell(app, heavy)
     [(day, digest)] = await waiting(app)
-    fold = ingest.fold_slice
+    fold = past.fold
     calls = 0
 
     async def dies_on_the_second(*args: object, **named: object) -> object:
@@ -557,7 +557,7 @@ async def test_a_crash_in_the_middle_of_a_heavy_body_is_mended_by_folding_it_aga
         return await fold(*args, **named)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(ingest, "fold_slice", dies_on_the_second)
+        patch.setattr(past, "fold", dies_on_the_second)
         with pytest.raises(psycopg.OperationalError):
             await service.fold_archived(app, day, digest, ())
     assert await value(app, "SELECT count(*) FROM messages") == ingest.SLICE
@@ -575,7 +575,7 @@ async def test_a_live_message_doesnt_wait_between_the_slices_of_the_past(
     await add_number(app)
     await tell(app, long_history())
     [(day, digest)] = await waiting(app)
-    fold = ingest.fold_slice
+    fold = past.fold
     between: list[int] = []
 
     async def interrupted(*args: object, **named: object) -> object:
@@ -583,7 +583,7 @@ async def test_a_live_message_doesnt_wait_between_the_slices_of_the_past(
         await tell(app, wire.inbound(RUA, wire.text(f"wamid.live.{len(between)}", T0, "now")))
         return await fold(*args, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ingest, "fold_slice", interrupted)
+    monkeypatch.setattr(past, "fold", interrupted)
     await service.fold_archived(app, day, digest, ())
     assert between == [0, 501, 1002]
 

@@ -12,11 +12,14 @@ same join against what the database knew. That both do the same is a law under t
 differed, batching would matter.
 """
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 from zlib import crc32
 
 import msgspec
 
+from twinline.kit.clock import microseconds
 from twinline.meta import webhooks as wire
 from twinline.rules.identity import phone_key, user_key
 
@@ -201,6 +204,11 @@ class Rows:
         self.chunks: dict[tuple[int, int, int], ChunkRow] = {}
         self.declined: dict[int, str] = {}
 
+    def number(self, now: datetime) -> None:
+        """Meta stamps whole seconds; within one, the order in which we heard is the best there is."""
+        for position, row in enumerate(self.messages.values(), start=microseconds(now)):
+            row.heard = position
+
     def add(self, number_id: int, event: wire.Event, received: int) -> None:
         """``received`` (unix seconds) stands in where Meta gave no time."""
         _ADD[type(event)](self, number_id, event, received)
@@ -319,6 +327,21 @@ _ADD: dict[type, Any] = {
     wire.HistoryDeclined: Rows._saw_declined,
     wire.Notice: Rows._saw_notice,
 }
+
+
+def contacts_of(rows: Rows) -> dict[tuple[int, int], ContactRow]:
+    """The people of a batch by contact, each once, in the order of keys; everybody has got an id by then."""
+    contacts: dict[tuple[int, int], ContactRow] = {}
+    for person in sorted(rows.people.values(), key=lambda row: (row.number_id, row.id)):
+        known = contacts.setdefault((person.number_id, person.id), person)
+        if known is not person:
+            known.absorb(person)
+    return contacts
+
+
+def as_rows(rows: Iterable[msgspec.Struct]) -> str:
+    """Rows as the JSON that the upserts take."""
+    return msgspec.json.encode(list(rows)).decode()
 
 
 class People:

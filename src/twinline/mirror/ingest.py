@@ -30,16 +30,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import msgspec
 import psycopg
 
 from twinline.app import App
 from twinline.db import Tx
 from twinline.db.jobs import defer
-from twinline.kit.clock import microseconds
 from twinline.meta import webhooks as wire
 from twinline.mirror import events, news, people, queries
-from twinline.mirror.fold import ContactRow, Rows
+from twinline.mirror.fold import Rows, as_rows, contacts_of
 from twinline.mirror.models import Folded, Follower, Number
 from twinline.rules.identity import canonical_phone
 
@@ -260,9 +258,7 @@ async def _fold(
     rows = Rows()
     for number_id, event in told:
         rows.add(number_id, event, int(received.timestamp()))
-    # Meta stamps whole seconds; within one, the order in which we heard is the best there is.
-    for position, row in enumerate(rows.messages.values(), start=microseconds(now)):
-        row.heard = position
+    rows.number(now)
     folded = Folded(numbers)
     seen = await people.resolve(tx, rows, folded, now)
     await _write(tx, rows, folded, now)
@@ -273,22 +269,17 @@ async def _fold(
 
 
 async def _write(tx: Tx, rows: Rows, folded: Folded, now: datetime) -> None:
-    contacts: dict[tuple[int, int], ContactRow] = {}
-    for person in rows.people.values():
-        known = contacts.setdefault((person.number_id, person.id), person)
-        if known is not person:
-            known.absorb(person)
     for statement, found in (
-        (queries.WRITE_CONTACTS, contacts.values()),
+        (queries.WRITE_CONTACTS, contacts_of(rows).values()),
         (queries.WRITE_MESSAGES, rows.messages.values()),
         (queries.WRITE_STATUSES, rows.statuses.values()),
         (queries.WRITE_EDITS, rows.edits.values()),
         (queries.WRITE_NOTICES, rows.notices.values()),
     ):
         if found:
-            await tx.hot(statement, (_json(found),))
+            await tx.hot(statement, (as_rows(found),))
     if rows.chunks:
-        await tx.hot(queries.WRITE_CHUNKS, {"rows": _json(rows.chunks.values()), "now": now})
+        await tx.hot(queries.WRITE_CHUNKS, {"rows": as_rows(rows.chunks.values()), "now": now})
     if rows.declined:
         await tx.hot(queries.DECLINE_HISTORY, {"numbers": list(rows.declined), "now": now})
     await _erase(tx, rows, folded)
@@ -301,7 +292,3 @@ async def _erase(tx: Tx, rows: Rows, folded: Folded) -> None:
         wamids = [wamid for number_id, wamid in rows.messages if number_id in numbers]
         for statement in (queries.ERASE_REVOKED, queries.ERASE_EDITED, queries.ERASE_EDITS):
             await tx.hot(statement, {"numbers": numbers, "wamids": wamids})
-
-
-def _json(rows: Iterable[msgspec.Struct]) -> str:
-    return msgspec.json.encode(list(rows)).decode()

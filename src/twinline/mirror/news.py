@@ -1,6 +1,6 @@
 """What follows from a batch that is written: chats move up, the budget is charged, files are asked for, events told."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -38,8 +38,7 @@ async def spread(tx: Tx, rows: Rows, folded: Folded, seen: set[tuple[int, str]],
         await tx.hot(queries.REFRESH_CHATS, (as_json(touched),))
     if news.inbound or rows.phone_seen:
         await _charge(tx, rows, folded, news, now)
-    if news.media:
-        await _want(tx, news.media.values())
+    await want(tx, news.media.values())
 
 
 def _note(row: MessageRow, answered: int | None, news: _News, folded: Folded, *, seen: bool) -> None:
@@ -112,8 +111,10 @@ async def _charge(tx: Tx, rows: Rows, folded: Folded, news: _News, now: datetime
     await tx.hot(queries.CHARGE, (as_json(charges),))
 
 
-async def _want(tx: Tx, messages: Iterable[MessageRow]) -> None:
+async def want(tx: Tx, messages: Collection[MessageRow]) -> None:
     """Files that aren't here yet are fetched by jobs."""
+    if not messages:
+        return
     wanted = [
         {
             "number_id": row.number_id,

@@ -11,6 +11,11 @@ ORDER BY id
 FOR NO KEY UPDATE
 """
 
+NUMBERS = """
+SELECT id, waba_id, phone_number_id, display_phone, connected_at, budget_tat, keep_edited
+FROM numbers WHERE phone_number_id = ANY(%s)
+"""
+
 ARCHIVE = """
 INSERT INTO webhooks (received_on, digest, received_at, state, reason, body)
 SELECT %(day)s, r.digest, %(now)s, r.state, r.reason, r.body
@@ -53,6 +58,23 @@ KEYS_OF_CONTACTS = """
 SELECT i.number_id, i.key, i.contact_id
 FROM unnest(%(numbers)s::bigint[], %(contacts)s::bigint[]) AS r(number_id, contact_id)
 JOIN identities i ON i.number_id = r.number_id AND i.contact_id = r.contact_id
+"""
+
+# Whoever is held so isn't merged away before the commit.
+HOLD_CONTACTS = """
+SELECT c.id
+FROM unnest(%(numbers)s::bigint[], %(contacts)s::bigint[]) AS r(number_id, contact_id)
+JOIN contacts c ON c.number_id = r.number_id AND c.id = r.contact_id
+ORDER BY c.number_id, c.id
+FOR KEY SHARE OF c
+"""
+
+CONTRADICTIONS = """
+SELECT m.wamid
+FROM unnest(%(numbers)s::bigint[], %(wamids)s::text[], %(contacts)s::bigint[]) AS r(number_id, wamid, contact_id)
+JOIN messages m ON m.number_id = r.number_id AND m.wamid = r.wamid
+WHERE m.contact_id <> r.contact_id
+LIMIT 1
 """
 
 NEW_CONTACT_IDS = """
@@ -244,6 +266,7 @@ SELECT to_jsonb(c) || jsonb_build_object('keys', (
     WHERE i.number_id = c.number_id AND i.contact_id = c.id
 ))
 FROM contacts c WHERE c.number_id = %(number)s AND c.id = %(loser)s
+FOR UPDATE OF c
 """
 
 MERGE = (

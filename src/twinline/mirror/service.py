@@ -1,7 +1,7 @@
 """What others may ask of the mirror."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -10,7 +10,7 @@ from twinline.app import App
 from twinline.db import Tx, as_json
 from twinline.kit import log
 from twinline.meta import webhooks as wire
-from twinline.mirror import ingest, queries
+from twinline.mirror import ingest, past, queries
 from twinline.mirror.fold import ContactRow, MessageRow
 from twinline.mirror.models import Follower
 from twinline.rules.identity import LONGEST_PHONE, digits, phone_key, user_key
@@ -59,16 +59,20 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
     else:
         if parsed.problems:
             state, reason = "unreadable", "; ".join(parsed.problems)
-        for start in range(0, len(parsed.events), ingest.SLICE):
-            found = parsed.events[start : start + ingest.SLICE]
+        chats: set[tuple[int, int]] = set()
+        for found in _slices(parsed.events):
             try:
-                async with app.db.pipelined() as tx:
-                    homeless |= await ingest.fold_slice(app, tx, found, followers, app.clock.now(), received)
+                touched = await past.fold(app, found, app.clock.now()) if past.is_past(found[0]) else None
+                if touched is None:
+                    async with app.db.pipelined() as tx:
+                        homeless |= await ingest.fold_slice(app, tx, found, followers, app.clock.now(), received)
+                chats |= touched or set()
             except Exception as error:
                 if ingest.is_away(error):
                     raise  # the job is tried again when the database is back
-                logger.error("slice_refused", digest=digest.hex(), start=start, error=type(error).__name__)
+                logger.error("slice_refused", digest=digest.hex(), error=type(error).__name__)
                 state, reason = "unreadable", ingest.reason(error)
+        await past.refresh(app, chats)
     async with app.db.transaction() as tx:
         if homeless:
             await ingest.take_unclaimed(tx)
@@ -77,6 +81,13 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
         if homeless:
             kept = [(address, digest) for address in sorted(homeless)]
             await ingest.keep_unclaimed(tx, kept, day, app.clock.now())
+
+
+def _slices(found: Sequence[wire.Event]) -> Iterator[Sequence[wire.Event]]:
+    """Imported messages first, then the rest; each in slices of one transaction."""
+    for part in ([e for e in found if past.is_past(e)], [e for e in found if not past.is_past(e)]):
+        for start in range(0, len(part), ingest.SLICE):
+            yield part[start : start + ingest.SLICE]
 
 
 async def record(tx: Tx, messages: Sequence[MessageRow]) -> None:

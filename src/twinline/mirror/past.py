@@ -1,0 +1,131 @@
+"""The past, in bulk: how the messages of a history are folded while the present goes on.
+
+A history chunk holds thousands of messages, and the number it belongs to is in use. Were they folded under the
+number's turn, every live message of the number would wait for them, and with it the batch it came in. So imported
+messages, which change nothing but their own rows and the lines of their chats, are written without the turn:
+
+1. *Who are they?* Whoever is new becomes a contact in a turn of its own, which is short.
+2. *Write*, holding the contacts by a key lock, so that none of them is merged away meanwhile; a merge locks the contact
+   that goes before it moves its messages. Contacts first, then messages, each in the order of keys, as everywhere.
+3. *Contradictions*: a message that is known to be in somebody else's chat means that two contacts are one person.
+   Then the slice is folded once more, the ordinary way (``ingest.fold_slice``), which merges them.
+4. At the end of the body the lines of the chats are computed anew under the turn, a hundred at a time.
+
+A crash anywhere repeats the body. Until the last step the chats' lines may lag behind their messages.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from twinline.app import App
+from twinline.db import Tx, as_json
+from twinline.meta import webhooks as wire
+from twinline.mirror import events, news, people, queries, turn
+from twinline.mirror.fold import Rows, as_rows, contacts_of
+from twinline.mirror.models import Folded, Number
+
+GROUP = 100  # chats whose lines are computed in one turn
+
+
+def is_past(event: wire.Event) -> bool:
+    return isinstance(event, wire.Message) and not event.live and event.person.known
+
+
+async def fold(app: App, found: Sequence[wire.Event], now: datetime) -> set[tuple[int, int]] | None:
+    """Writes imported messages; answers the chats (number, contact) touched. None: fold them the ordinary way."""
+    async with app.db.transaction() as tx:
+        named = sorted({event.address.phone_number_id or "" for event in found})
+        numbers = {n.phone_number_id: n for n in await tx.all(Number, queries.NUMBERS, (named,))}
+    rows = Rows()
+    for event in found:
+        number = numbers.get(event.address.phone_number_id or "")
+        if number is None or not number.keep_edited:
+            return None
+        rows.add(number.id, event, 0)
+    rows.number(now)
+    merged: set[tuple[int, int]] = set()
+    if not await _write(app, rows):
+        merged = await _introduce(app, rows, now)
+        if not await _write(app, rows):
+            return None
+    return merged | {(row.number_id, row.contact_id) for row in rows.messages.values() if row.contact_id is not None}
+
+
+async def _write(app: App, rows: Rows) -> bool:
+    """Writes contacts, then messages, if everybody is known and nothing contradicts."""
+    # Two transactions: a live message of one of these people waits for the first, which is short, never for the second.
+    async with app.db.pipelined() as tx:
+        await tx.by_key()
+        if not await _identify(tx, rows) or not await _hold(tx, rows):
+            return False
+        await tx.hot(queries.WRITE_CONTACTS, (as_rows(contacts_of(rows).values()),))
+    messages = list(rows.messages.values())
+    async with app.db.pipelined() as tx:
+        await tx.by_key()
+        if not await _hold(tx, rows):
+            return False
+        await tx.hot(queries.WRITE_MESSAGES, (as_rows(messages),))
+        written = {
+            "numbers": [row.number_id for row in messages],
+            "wamids": [row.wamid for row in messages],
+            "contacts": [row.contact_id for row in messages],
+        }
+        if await (await tx.hot(queries.CONTRADICTIONS, written)).fetchall():
+            return False
+        await news.want(tx, [row for row in messages if row.media_id is not None])
+    return True
+
+
+async def _hold(tx: Tx, rows: Rows) -> bool:
+    """Keeps the contacts from being merged away before the commit; False when one of them has been."""
+    contacts = sorted({(person.number_id, person.id) for person in rows.people.values()})
+    named = {"numbers": [number_id for number_id, _ in contacts], "contacts": [contact for _, contact in contacts]}
+    return len(await (await tx.hot(queries.HOLD_CONTACTS, named)).fetchall()) == len(contacts)
+
+
+async def _introduce(app: App, rows: Rows, now: datetime) -> set[tuple[int, int]]:
+    """Makes contacts of people nobody knows yet, and one of two that turn out to be one; answers chats touched."""
+    strangers = Rows()
+    strangers.people = rows.people
+    folded = Folded({})
+    async with app.db.pipelined() as tx:
+        await tx.by_key()
+        await turn.take(tx, {number_id for number_id, _ in rows.people})
+        await people.resolve(tx, strangers, folded, now)
+        await tx.hot(queries.WRITE_CONTACTS, (as_rows(contacts_of(strangers).values()),))
+    return {(number_id, chat) for number_id, body in folded.events.items() for chat in body.get("chats", ())}
+
+
+async def _identify(tx: Tx, rows: Rows) -> bool:
+    """Gives each person and message its contact, if all of them are known and agree."""
+    pairs = list(dict.fromkeys((number_id, key) for number_id, keys in rows.people for key in keys))
+    cursor = await tx.hot(queries.IDENTIFY, {"numbers": [n for n, _ in pairs], "keys": [key for _, key in pairs]})
+    contact_of = {(number_id, key): contact_id for number_id, key, contact_id in await cursor.fetchall()}
+    for (number_id, keys), person in rows.people.items():
+        ids = {contact_of.get((number_id, key)) for key in keys}
+        contact_id = ids.pop()
+        if ids or contact_id is None:
+            return False
+        person.id = contact_id
+    for (number_id, wamid), all_keys in rows.of.items():
+        ids = {contact_of[number_id, keys[0]] for keys in all_keys}
+        rows.messages[number_id, wamid].contact_id = ids.pop()
+        if ids:
+            return False
+    return True
+
+
+async def refresh(app: App, chats: set[tuple[int, int]]) -> None:
+    """Brings the lines of these chats up to their messages, and tells browsers of them."""
+    ordered = sorted(chats)
+    for start in range(0, len(ordered), GROUP):
+        group = ordered[start : start + GROUP]
+        async with app.db.pipelined() as tx:
+            await tx.by_key()
+            await turn.take(tx, [number_id for number_id, _ in group])
+            touched = [{"number_id": n, "contact_id": c, "answered_at": None} for n, c in group]
+            await tx.hot(queries.REFRESH_CHATS, (as_json(touched),))
+            told: dict[int, dict[str, list[int]]] = {}
+            for number_id, contact_id in group:
+                told.setdefault(number_id, {"chats": []})["chats"].append(contact_id)
+            await events.publish(tx, told, app.clock.now())
