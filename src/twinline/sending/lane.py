@@ -13,8 +13,10 @@ second ahead: that is what a person's reply may have to wait for behind a campai
 It looks again while a quarter of a second is still reserved, so that planning costs no slot.
 
 **Twenty arrive, not only leave.** Sends buy intervals of 51 ms where 50 would do: 98 % of the budget, and 20 ms of
-room for the way to Meta. However late this process is woken, two of its sends begin at least 50 ms apart. Files are
-uploaded before a message gets its instant, since an upload takes as long as it takes.
+room for the way to Meta. However late this process is woken, it doesn't catch up in a burst, and begins no send before
+a second and that room have passed since the twentieth before it. Where Meta finds that too fast all the same, because
+the way is uneven, the room doubles for the rest of the drain. Files are uploaded before a message gets its instant,
+since an upload takes as long as it takes.
 
 **Order inside a chat is kept.** A chat has one message under way at a time; what waits in it goes lane by lane, then
 in the order it was written, and a message that is to be tried again later holds back those behind it.
@@ -48,7 +50,11 @@ from twinline.rules.outcomes import Class
 from twinline.sending import compose, queries, service
 from twinline.sending.models import Draft, Outgoing, Sender
 
-PACE = replace(THROUGHPUT, interval_us=THROUGHPUT.interval_us + SECOND // 1000)
+LIMIT = SECOND // THROUGHPUT.interval_us  # messages a second
+ROOM = SECOND // 50  # microseconds that messages may gain on each other on their way
+MOST_ROOM = SECOND // 5
+BREATH = SECOND // 22  # between two sends at least, also when catching up: no bursts
+PACE = replace(THROUGHPUT, interval_us=(SECOND + ROOM) // LIMIT)
 HORIZON = SECOND // 2
 SLOTS = HORIZON // PACE.interval_us + 1
 AHEAD = 5  # rows still to be sent when it is time to plan again
@@ -135,7 +141,8 @@ class _Drain:
         self._uploading: set[int] = set()
         self._under_way: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._spoke = 0  # when the last send began, in microseconds
+        self._spoke: deque[int] = deque([0] * LIMIT, LIMIT)  # when the last sends began, in microseconds
+        self._room = ROOM
         self._planned = asyncio.Event()  # for the speaker
         self._news = asyncio.Event()  # for the planner
         self._broken: BaseException | None = None
@@ -209,7 +216,7 @@ class _Drain:
             while self._reserved:  # what was reserved may be put back meanwhile
                 row, instant = self._reserved[0]
                 now = microseconds(self._app.clock.now())
-                wait = max(instant, self._spoke + THROUGHPUT.interval_us) - now
+                wait = max(instant, self._spoke[-1] + BREATH, self._spoke[0] + SECOND + self._room) - now
                 if wait <= 0:
                     break
                 await asyncio.sleep(wait / SECOND)
@@ -217,7 +224,7 @@ class _Drain:
                 self._places.release()
                 continue
             self._reserved.popleft()
-            self._spoke = now
+            self._spoke.append(now)
             self._start(self._send(row)).add_done_callback(lambda _: self._places.release())
             if len(self._reserved) <= AHEAD:
                 self._news.set()
@@ -300,6 +307,7 @@ class _Drain:
             await self._settle(row, "failed", code=error.code, text=text)
             return
         if outcome.klass is Class.THROTTLE:
+            self._room = min(2 * self._room, MOST_ROOM)
             await self._halt(wait)
         await self._update(
             queries.POSTPONE,
