@@ -9,6 +9,7 @@ from tests.fixtures import wire
 from tests.fixtures.wire import Human
 from tests.sending.conftest import RunningClock, Shop, error
 
+from twinline.inbox.queries import Thread
 from twinline.sending import lane
 from twinline.sending.models import Lane
 
@@ -221,6 +222,24 @@ async def test_a_failure_that_comes_after_the_200_marks_the_message(shop: Shop) 
     [status] = await shop.dicts("SELECT * FROM statuses")
     assert status["detail"]["errors"][0]["code"] == 131047
     assert await shop.state(outbox) == "sent"  # it was: the message says what became of it
+
+
+async def test_whatever_becomes_of_a_message_the_person_who_wrote_it_reads_it_in_plain_words(shop: Shop) -> None:
+    ana = await shop.customer(ANA)
+    shop.meta.will("refused", error(131026))
+    shop.meta.will("lost?", httpx.ReadTimeout("no answer"))
+    for text in ("refused", "lost?", "too late"):
+        await shop.says(ana, text)
+    await shop.drain()
+    await shop.status(shop.meta.messages[2], "failed", "wamid.3", errors=[wire.TOO_LATE])
+    async with shop.app.db.transaction() as tx:
+        thread = Thread(tx, shop.number_id, ana, 1, "Ana")
+        read = {bubble.text: bubble for bubble in [*await thread.older(), *await thread.unsent()]}
+    assert (read["refused"].tick, read["lost?"].tick, read["too late"].tick) == ("failed", "doubt", "failed")
+    assert (read["refused"].failure or "").startswith("The message couldn't be delivered")
+    assert (read["lost?"].failure or "").startswith("WhatsApp hasn't said")
+    assert (read["too late"].failure or "").startswith("More than 24 hours have passed")
+    assert all(read[text].remedy for text in ("refused", "lost?", "too late"))
 
 
 async def test_a_failure_that_is_all_we_hear_settles_the_doubt_and_says_why(shop: Shop) -> None:
