@@ -59,6 +59,12 @@ Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data. D
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")]
 
+SPEAKS_AS = {
+    Lane.PERSON: "person",
+    Lane.AUTOMATION: "automation",
+    Lane.UTILITY: "campaign",
+    Lane.MARKETING: "campaign",
+}
 WAIT_FOR_WORKER = 30.0  # seconds
 A_LOOK = 0.2  # seconds between two looks at what became of a message
 
@@ -69,8 +75,10 @@ def main() -> NoReturn:
     operate.end_like_ctrl_c()
     try:
         cli(standalone_mode=True)
-    except (OperatorError, numbering.NumberError, accounts.AccountError, sending.NoSuchContact, VaultError) as error:
+    except (OperatorError, numbering.NumberError, accounts.AccountError, VaultError) as error:
         _say(str(error))
+    except sending.NoSuchContact as error:
+        _say(f"{error}. A phone number is written with its country code, like +351 910 000 000.")
     except GraphError as error:
         _say(f"{error} {error.outcome.says}")
     except Refused as error:
@@ -405,7 +413,9 @@ async def _send(
         else:
             draft = await sending.attach(app, await asyncio.to_thread(media.read_bytes), media.name, text)
         async with app.db.transaction() as tx:
-            outbox = await sending.submit_to(app, tx, sender.id, to, draft, lane=lane, idempotency_key=key)
+            outbox = await sending.submit_to(
+                app, tx, sender.id, to, draft, lane=lane, author=SPEAKS_AS[lane], idempotency_key=key
+            )
         for _ in range(int(WAIT_FOR_WORKER / A_LOOK)):
             # A running worker takes it. Where none runs, this process drains the lane, under the same lock.
             if not await worker.is_running(app):

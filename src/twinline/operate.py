@@ -22,7 +22,6 @@ from typing import IO, Any
 import psycopg
 import uvicorn
 from psycopg_pool import PoolTimeout
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from twinline import worker
 from twinline.accounts import service as accounts
@@ -95,27 +94,23 @@ def schema(url: str) -> None:
         migrate.migrate(url)
     except migrate.DatabaseTooNew as error:
         raise OperatorError(str(error)) from error
-    except psycopg.ProgrammingError as error:
-        if error.sqlstate is not None:
-            raise _unmigrated(error) from error
-        # Not the error's own words: they would quote the address, and with it the password.
-        raise OperatorError(
-            "DATABASE_URL isn't an address of PostgreSQL. It looks like postgresql://user:password@host:5432/name."
-        ) from error
-    except psycopg.OperationalError as error:
-        raise OperatorError(
-            f"The database can't be reached: {_first_line(error)}. Start it, or check DATABASE_URL."
-        ) from error
-    except (psycopg.Error, SQLAlchemyError) as error:
-        raise _unmigrated(error) from error
-
-
-def _unmigrated(error: Exception) -> OperatorError:
-    why = _first_line(error.orig if isinstance(error, DBAPIError) and error.orig else error)
-    return OperatorError(
-        f"The database couldn't be brought to this release's schema: {why}. The user in DATABASE_URL must own the "
-        "database. Nothing was changed; run `twinline migrate` when that is mended."
-    )
+    except Exception as error:
+        cause = getattr(error, "orig", None) or error  # what the migrations' library wraps
+        if isinstance(cause, psycopg.ProgrammingError) and cause.sqlstate is None:
+            # Not the error's own words: they would quote the address, and with it the password.
+            says = (
+                "DATABASE_URL isn't an address of PostgreSQL. It looks like postgresql://user:password@host:5432/name."
+            )
+        elif isinstance(cause, psycopg.OperationalError):
+            says = f"The database can't be reached: {_first_line(cause)}. Start it, or check DATABASE_URL."
+        elif isinstance(cause, psycopg.Error):
+            says = (
+                f"The database couldn't be brought to this release's schema: {_first_line(cause)}. Nothing was changed. "
+                "The user in DATABASE_URL must own the database; mend that, then run `twinline migrate`."
+            )
+        else:
+            raise
+        raise OperatorError(says) from error
 
 
 def _first_line(error: BaseException) -> str:
