@@ -43,11 +43,23 @@ logger = log.get("worker")
 
 async def run(app: App) -> None:
     """Works until cancelled. Jobs that were running then are waited for; what is cut off anyway is recovered."""
-    async with wiring.engine(app).open_async() as queue, asyncio.TaskGroup() as group:
+    async with wiring.engine(app).open_async() as queue:
         context = wiring.context(app)
-        group.create_task(_recover(app))
+        tasks = [asyncio.create_task(_recover(app))]
         for queues, concurrency in SHARES.items():
-            group.create_task(_work(queue, queues, concurrency, context))
+            tasks.append(asyncio.create_task(_work(queue, queues, concurrency, context)))
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            await _end(tasks)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancels until all have ended: an engine's worker that is just starting doesn't hear it the first time."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=GRACE + 1)
 
 
 async def _work(
@@ -69,10 +81,18 @@ async def _work(
     while True:
         try:
             await queue.run_worker_async(**options)
+            _end_if_cancelled()
         except Exception as error:
             logger.error("worker_failed", queues=options["name"], error=type(error).__name__)
         logger.warning("worker_restarts", queues=options["name"])
         await asyncio.sleep(RETRY)
+
+
+def _end_if_cancelled() -> None:
+    """The engine takes a cancellation as a wish to stop, and returns; whoever cancelled us still means it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def is_running(app: App) -> bool:
