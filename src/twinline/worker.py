@@ -44,6 +44,7 @@ logger = log.get("worker")
 async def run(app: App) -> None:
     """Works until cancelled. Jobs that were running then are waited for; what is cut off anyway is recovered."""
     async with wiring.engine(app).open_async() as queue:
+        _end_if_cancelled()
         context = wiring.context(app)
         tasks = [asyncio.create_task(_recover(app))]
         for queues, concurrency in SHARES.items():
@@ -89,7 +90,10 @@ async def _work(
 
 
 def _end_if_cancelled() -> None:
-    """The engine takes a cancellation as a wish to stop, and returns; whoever cancelled us still means it."""
+    """The engine takes a cancellation as a wish to stop, and returns; so does the opening of its connections.
+
+    Whoever cancelled us still means it.
+    """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
