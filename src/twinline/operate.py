@@ -105,7 +105,7 @@ def schema(url: str) -> None:
             says = f"The database can't be reached: {_first_line(cause)}. Start it, or check DATABASE_URL."
         elif isinstance(cause, psycopg.Error):
             says = (
-                f"The database couldn't be brought to this release's schema: {_first_line(cause)}. Nothing was changed. "
+                f"The database couldn't be brought to this release's schema: {_first_line(cause)}. "
                 "The user in DATABASE_URL must own the database; mend that, then run `twinline migrate`."
             )
         else:

@@ -220,6 +220,23 @@ class Phone:
         return [content.get("body") or content.get("caption") for content in sent]
 
 
+def login(address: str, email: str, password: str) -> httpx.Response:
+    form = {"email": email, "password": password, "next": "/numbers"}
+    return httpx.post(f"{address}/login", data=form, headers={"Origin": address})
+
+
+@contextmanager
+def browser(address: str, email: str, password: str) -> Iterator[httpx.Client]:
+    """Somebody who is logged in, and whose forms carry their token."""
+    answer = login(address, email, password)
+    assert answer.status_code == 303, answer.text
+    with httpx.Client(base_url=address, cookies=answer.cookies, headers={"Origin": address}) as client:
+        found = re.search(r'name="csrf"[^>]*?(?:content|value)="([^"]+)"', client.get("/numbers").text)
+        assert found is not None
+        client.headers["X-CSRF-Token"] = found[1]
+        yield client
+
+
 @contextmanager
 def data_folder() -> Iterator[Path]:
     """Outside of home folders and of pytest's, for PostgreSQL has to reach it."""
