@@ -99,6 +99,7 @@ def platform(numbers: int = 1, **env: str) -> Iterator[Platform]:
         }
         yield Platform(folder, url, settings, made)
     finally:
+        embedded.stop(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -15,7 +15,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from bench import common, stage
+from bench import common
 from bench.common import BIN, Figure, median
 from twinline.db import embedded
 
@@ -101,7 +101,7 @@ def _postgres(folder: Path) -> float:
     begun = time.perf_counter()
     embedded.start(folder)
     took = time.perf_counter() - begun
-    stage.stop_postgres(folder)
+    embedded.stop(folder)
     return took
 
 

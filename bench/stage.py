@@ -18,7 +18,7 @@ from bench import common
 from bench.common import Platform
 from twinline.accounts import service as accounts
 from twinline.accounts.gate import COOKIE
-from twinline.db import Database, embedded
+from twinline.db import Database
 from twinline.kit.clock import SystemClock
 
 T = TypeVar("T")
@@ -40,17 +40,9 @@ async def _coroutine(work: Awaitable[T]) -> T:
 
 @contextmanager
 def platform(numbers: int = NUMBERS, **env: str) -> Iterator[Platform]:
-    """``common.platform``, whose database server ends with it instead of idling beside the next bench."""
+    """``common.platform`` with the numbers that carry these benches' load."""
     with common.platform(numbers, **env) as on:
-        try:
-            yield on
-        finally:
-            stop_postgres(on.folder)
-
-
-def stop_postgres(folder: Path) -> None:
-    """Ends the embedded server of that folder, if this process was the last to use it."""
-    embedded.stop(folder)
+        yield on
 
 
 def login(on: Platform, organisation: int = 1) -> str:

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 import httpx
@@ -169,6 +169,16 @@ WHERE p.phone = %s OR p.bsuid = %s
         )
 
 
+class Stage(NamedTuple):
+    """What every scene after the connecting needs."""
+
+    story: Story
+    meta: Simulator
+    here: Platform
+    phone: dict[str, Any]
+    number: dict[str, Any]
+
+
 def run(*, as_json: bool, keep: Path | None) -> int:
     """Tells the story; 0 when everything was as it should be."""
     story = Story(quiet=as_json)
@@ -180,6 +190,7 @@ def run(*, as_json: bool, keep: Path | None) -> int:
     except (Broken, httpx.HTTPError, TimeoutError) as error:
         problem = f"{type(error).__name__}: {error}"
     finally:
+        embedded.stop(folder)
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
     seconds = round(time.monotonic() - begun, 1)
@@ -215,18 +226,19 @@ async def _tell(story: Story, folder: Path) -> None:
 async def _tell_of(story: Story, meta: Simulator, here: Platform) -> None:
     phone = (await meta.get("/control/phones"))["phones"][0]
     number = await _connect(story, meta, here, phone)
-    await _synchronise(story, meta, here, phone, number)
+    on = Stage(story, meta, here, phone, number)
+    await _synchronise(on)
     customers = (await meta.get("/control/customers"))["customers"]
     seen = [one for one in customers if one["phone_visible"] and one["username"] is None]
     ana, bea, carla = seen[0], seen[1], seen[2]
-    await _mirror(story, meta, here, phone, number, ana)
-    await _answer(story, meta, here, phone, number, ana)
-    await _edits(story, meta, here, phone, ana)
-    await _floor(story, meta, here, phone, number, ana)
-    await _hidden(story, meta, here, phone, number)
-    await _refusals(story, meta, here, phone, number, bea)
-    await _time_passes(story, meta, here, phone, number, ana, carla)
-    await _disconnect(story, meta, here, phone, number, ana)
+    await _mirror(on, ana)
+    await _answer(on, ana)
+    await _edits(on, ana)
+    await _floor(on, ana)
+    await _hidden(on)
+    await _refusals(on, bea)
+    await _time_passes(on, ana, carla)
+    await _disconnect(on, ana)
 
 
 async def _connect(story: Story, meta: Simulator, here: Platform, phone: dict[str, Any]) -> dict[str, Any]:
@@ -272,9 +284,8 @@ async def _connect(story: Story, meta: Simulator, here: Platform, phone: dict[st
         return number
 
 
-async def _synchronise(
-    story: Story, meta: Simulator, here: Platform, phone: dict[str, Any], number: dict[str, Any]
-) -> None:
+async def _synchronise(on: Stage) -> None:
+    story, meta, here, phone, number = on
     with story.step("Contacts and up to 180 days of history arrive, in disorder and partly twice"):
         past = (await meta.get(f"/control/phones/{phone['id']}"))["history_messages"]
 
@@ -315,14 +326,8 @@ SELECT (SELECT count(*) FROM messages WHERE type IS NOT NULL) AS messages,
         await meta.post("/control/delivery", duplicate=0.2)
 
 
-async def _mirror(
-    story: Story,
-    meta: Simulator,
-    here: Platform,
-    phone: dict[str, Any],
-    number: dict[str, Any],
-    ana: dict[str, Any],
-) -> None:
+async def _mirror(on: Stage, ana: dict[str, Any]) -> None:
+    story, meta, here, phone, number = on
     with story.step("Both places show the same"):
         async with here._http.stream("GET", f"{here.address}/live") as live:
             lines = live.aiter_lines()
@@ -352,14 +357,8 @@ async def _mirror(
         story.check("markup in it is only text", "&lt;b&gt;soon" in page.text and "<b>soon" not in page.text)
 
 
-async def _answer(
-    story: Story,
-    meta: Simulator,
-    here: Platform,
-    phone: dict[str, Any],
-    number: dict[str, Any],
-    ana: dict[str, Any],
-) -> None:
+async def _answer(on: Stage, ana: dict[str, Any]) -> None:
+    story, meta, here, phone, number = on
     with story.step("A person answers from the inbox"):
         chat = await here.chat(ana["number"])
         path = f"/inbox/{number['id']}/{chat['contact_id']}/messages"
@@ -390,7 +389,8 @@ async def _answer(
         await story.until("and arrives", on_screen, lambda shown: any(one["type"] == "image" for one in shown))
 
 
-async def _edits(story: Story, meta: Simulator, here: Platform, phone: dict[str, Any], ana: dict[str, Any]) -> None:
+async def _edits(on: Stage, ana: dict[str, Any]) -> None:
+    story, meta, here, phone, _ = on
     with story.step("Edits, deletions, reactions, from both sides"):
         theirs = await meta.post(f"/control/customers/{ana['id']}/send", phone=phone["id"], text="At sx?")
         await meta.post(f"/control/customers/{ana['id']}/edit", phone=phone["id"], message=theirs["id"], text="At six?")
@@ -420,14 +420,8 @@ async def _edits(story: Story, meta: Simulator, here: Platform, phone: dict[str,
         )
 
 
-async def _floor(
-    story: Story,
-    meta: Simulator,
-    here: Platform,
-    phone: dict[str, Any],
-    number: dict[str, Any],
-    ana: dict[str, Any],
-) -> None:
+async def _floor(on: Stage, ana: dict[str, Any]) -> None:
+    story, meta, here, phone, number = on
     with story.step("The owner answers on the phone, and machines fall silent in that chat"):
         await meta.post(f"/control/phones/{phone['id']}/send", customer=ana["id"], text="I'll take this one")
         chat = await story.until(
@@ -441,7 +435,8 @@ async def _floor(
         story.check("the chat's page says so", "phone" in page.text.lower())
 
 
-async def _hidden(story: Story, meta: Simulator, here: Platform, phone: dict[str, Any], number: dict[str, Any]) -> None:
+async def _hidden(on: Stage) -> None:
+    story, meta, here, phone, number = on
     with story.step("Somebody with a username and no visible number writes"):
         leo = await meta.post(
             "/control/customers", name="Leo", number="5215550108842", username="leo.pedalea", phone_visible=False
@@ -462,14 +457,8 @@ async def _hidden(story: Story, meta: Simulator, here: Platform, phone: dict[str
         await story.until("and are answered by user id", answered)
 
 
-async def _refusals(
-    story: Story,
-    meta: Simulator,
-    here: Platform,
-    phone: dict[str, Any],
-    number: dict[str, Any],
-    bea: dict[str, Any],
-) -> None:
+async def _refusals(on: Stage, bea: dict[str, Any]) -> None:
+    story, meta, here, phone, number = on
     with story.step("What must not happen is refused, with the reason"):
         chat = await here.chat(bea["number"])
         path = f"/inbox/{number['id']}/{chat['contact_id']}/messages"
@@ -505,15 +494,8 @@ async def _refusals(
         story.check("a second synchronisation", len(asked) == before == 2, f"{len(asked)} requests")
 
 
-async def _time_passes(
-    story: Story,
-    meta: Simulator,
-    here: Platform,
-    phone: dict[str, Any],
-    number: dict[str, Any],
-    ana: dict[str, Any],
-    carla: dict[str, Any],
-) -> None:
+async def _time_passes(on: Stage, ana: dict[str, Any], carla: dict[str, Any]) -> None:
+    story, meta, here, phone, number = on
     with story.step("Twenty-five hours pass"):
         chat = await here.chat(ana["number"])
         await meta.post("/control/clock", advance=25 * 3600)
@@ -542,14 +524,8 @@ async def _time_passes(
         )
 
 
-async def _disconnect(
-    story: Story,
-    meta: Simulator,
-    here: Platform,
-    phone: dict[str, Any],
-    number: dict[str, Any],
-    ana: dict[str, Any],
-) -> None:
+async def _disconnect(on: Stage, ana: dict[str, Any]) -> None:
+    story, meta, here, phone, number = on
     with story.step("The owner disconnects, in the app: Settings > Account > Business Platform"):
         await meta.settle()
         await meta.post(f"/control/phones/{phone['id']}/disconnect")
