@@ -12,7 +12,7 @@ import pytest
 import typer
 from tests.fixtures import wire
 from tests.fixtures.wire import BAKERY, DANI, FLORIST, RUA, T0, Business, Json
-from tests.story.conftest import APP_ID, APP_SECRET, Operator, Phone, data_folder, processes
+from tests.story.conftest import APP_ID, APP_SECRET, Operator, Phone, data_folder, database, processes
 
 from twinline.cli import cli
 
@@ -52,10 +52,6 @@ def test_misuse_is_told_apart_from_what_could_not_be_done(operator: Operator) ->
     assert "--offline" in operator.is_refused("number", "add", *OFFLINE[:-1], code=2)
     told = operator.is_refused("number", "add", *OFFLINE[:4], "--display-phone", "café", "--offline", code=2)
     assert "country code" in told
-    told = operator.is_refused("number", "add", "--waba-id", "Café", *OFFLINE[2:], code=2)
-    assert "--waba-id" in told
-    assert "65535" in operator.is_refused("up", "--port", "99999", code=2)
-    assert "jsonl" in operator.is_refused("export", "--number", "1", "--format", "xml", code=2)
     assert "marketing" in operator.is_refused("send", "+351910000001", "Hi", "--purpose", "gossip", code=2)
     assert "Name files" in operator.is_refused("replay", code=2)
 
@@ -65,10 +61,8 @@ def test_a_number_is_added_listed_and_shown_however_it_is_written(operator: Oper
     assert operator.does("number", "add", *OFFLINE) == "Number 1 added.\n"
     assert operator.does("number", "list").split() == ["1", "+351210007788", "connected"]
     shown = json.loads(operator.does("number", "show", "+351 210 007 788"))
-    assert shown == json.loads(operator.does("number", "show", BAKERY.phone_number_id))
-    assert shown["state"] == "connected"
-    assert shown["has_token"] is False
-    assert "token" not in shown
+    assert (shown["phone_number_id"], shown["state"]) == (BAKERY.phone_number_id, "connected")
+    assert (shown["has_token"], "token" in shown) == (False, False)
 
 
 def test_the_first_user_command_founds_the_platform_and_others_join(operator: Operator) -> None:
@@ -77,9 +71,7 @@ def test_the_first_user_command_founds_the_platform_and_others_join(operator: Op
     assert "may log in" in operator.does(*add, "--role", "owner", TWINLINE_PASSWORD="correct horse")
     assert "already" in operator.is_refused(*add, TWINLINE_PASSWORD="correct horse")
     assert "owner, admin" in operator.is_refused(*add, "--role", "king", TWINLINE_PASSWORD="correct horse")
-    assert "e-mail" in operator.is_refused("user", "add", "mia", TWINLINE_PASSWORD="correct horse")
-    told = operator.is_refused(*add, "--organisation", "9", TWINLINE_PASSWORD="correct horse")
-    assert "--organisation" in told
+    assert "--organisation" in operator.is_refused(*add, "--organisation", "9", TWINLINE_PASSWORD="correct horse")
     for name in ("first-login.txt", "vault.key"):
         assert stat.S_IMODE((operator.data / name).stat().st_mode) == 0o600
 
@@ -128,8 +120,6 @@ def test_two_databases_that_know_the_same_print_the_same_bytes(
     operator.does("number", "add", *OFFLINE)
     first = operator.does("export", "--number", BAKERY.phone)
 
-    from tests.story.conftest import database
-
     with database(database_server) as url:
         other = Operator(tmp_path / "other", {"DATABASE_URL": url})
         other.does("number", "add", *OTHER)
@@ -138,7 +128,6 @@ def test_two_databases_that_know_the_same_print_the_same_bytes(
         other.does("replay", str(folder / "later"), "--shuffle", "8")
         file = tmp_path / "second.jsonl"
         assert other.does("export", "--number", "2", "--output", str(file)) == ""
-        assert other.does("number", "show", "1")
     assert file.read_text() == first
 
     lines = [json.loads(line) for line in first.splitlines()]
