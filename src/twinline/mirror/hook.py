@@ -1,7 +1,7 @@
 """The hook: where Meta's webhooks arrive.
 
 A plain ASGI callable, for this is the busiest door of the house. It checks the signature over the raw bytes, hands
-the body to the process's batcher and answers 200 when the batch is committed. Whatever waits when a lane is free is
+the body to the process's batcher and answers 200 when the batch is committed. Whatever waits when it is free is
 one batch: under load many bodies share a transaction, and when it is quiet a body waits for nobody.
 
 Answers: 200 committed · 401 wrong or missing signature · 413 larger than Meta sends · 503 the database is away (Meta
@@ -33,7 +33,6 @@ BATCH = Histogram(
     "twinline_webhook_batch_bodies", "Bodies committed together", buckets=(1, 2, 5, 10, 25, 50, 100, 200, 400)
 )
 
-LANES = 2  # one batch is parsed while the other waits for the database
 RETRIES = 3
 
 logger = log.get("mirror.hook")
@@ -45,17 +44,18 @@ class Hook:
         self._followers = followers
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._arrived = asyncio.Event()
-        self._lanes: list[asyncio.Task[None]] = []
+        self._batcher: asyncio.Task[None] | None = None
         self._secret = app.settings.app_secret.get_secret_value()
 
     async def start(self) -> None:
-        self._lanes = [asyncio.create_task(self._lane()) for _ in range(LANES)]
+        # One batch at a time. A second one would mostly wait for the first one's numbers, and halve both.
+        self._batcher = asyncio.create_task(self._commit_batches())
 
     async def stop(self) -> None:
         """Answers nobody any more: what isn't committed by now, Meta sends again."""
-        for lane in self._lanes:
-            lane.cancel()
-        await asyncio.gather(*self._lanes, return_exceptions=True)
+        if self._batcher is not None:
+            self._batcher.cancel()
+            await asyncio.wait([self._batcher])
         for _, done in self._waiting:
             done.cancel()
 
@@ -115,7 +115,7 @@ class Hook:
         RECEIVED.labels(outcome).inc()
         return status, text
 
-    async def _lane(self) -> None:
+    async def _commit_batches(self) -> None:
         size = self._app.settings.hook_batch
         while True:
             await self._arrived.wait()
@@ -130,7 +130,7 @@ class Hook:
                 for _, done in batch:
                     done.cancel()
                 raise
-            except Exception as error:  # whatever it is, those who wait must hear of it and the lane must live
+            except Exception as error:  # whatever it is, those who wait must hear of it and the batcher must live
                 logger.error("batch_failed", bodies=len(batch), error=type(error).__name__)
                 for _, done in batch:
                     if not done.done():
