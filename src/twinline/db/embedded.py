@@ -70,7 +70,9 @@ def _start(pgdata: Path) -> Any:
         pgdata.mkdir(exist_ok=True)
         if (version := pgdata_version(pgdata)) not in (None, TARGET_POSTGRES_VERSION):
             raise RuntimeError(f"it holds data of PostgreSQL {version}, this release brings {TARGET_POSTGRES_VERSION}")
-        server = PostgresServer(pgdata, cleanup_mode=None)
+        server: Any = PostgresServer(pgdata, cleanup_mode=None)
+        # The wheel's own lock is one file for the whole machine, and closed to every user but the first.
+        server._lock = type(server._lock)(pgdata.parent / "postgres.start")
         server.start()
     return server
 
