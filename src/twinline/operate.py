@@ -57,9 +57,14 @@ class Login:
 
 
 def folder(settings: Settings) -> None:
-    """Makes the data folder, and sees that it can be written."""
+    """Makes the data folder, and sees that it can be written.
+
+    As root it is open to walk through, for the embedded PostgreSQL; so what lies in it is private by itself.
+    """
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
+        if settings.media_url is None:
+            (settings.data / "media").mkdir(mode=0o700, exist_ok=True)
         if not os.access(settings.data, os.W_OK | os.X_OK):
             raise PermissionError(0, "Permission denied")
     except OSError as error:

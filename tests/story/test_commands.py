@@ -204,7 +204,8 @@ def test_the_doctor_looks_at_a_fresh_folder_and_says_what_to_do() -> None:
         assert operator.does("migrate") == "The database is up to date.\n"
         assert processes(folder) == []
         assert stat.S_IMODE((operator.data / "vault.key").stat().st_mode) == 0o600
-        assert stat.S_IMODE((operator.data / "postgres").stat().st_mode) == 0o700
+        for private in ("postgres", "media"):
+            assert stat.S_IMODE((operator.data / private).stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("gone", ["vault.key", "TWINLINE_VAULT_KEYS"])
