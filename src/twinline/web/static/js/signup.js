@@ -16,6 +16,7 @@ function start(box, { sdk, appId, version, options, origins, finish, csrf }) {
   let code = null;
   let waiting = null;
   let done = false;
+  let open = false;
 
   button.disabled = true;
   window.fbAsyncInit = () => {
@@ -42,12 +43,18 @@ function start(box, { sdk, appId, version, options, origins, finish, csrf }) {
 
   button.addEventListener("click", () => {
     [message, code, done] = [null, null, false];
+    open = true;
     button.disabled = true;
     say("Continue in the window that opened. Have the phone at hand.");
     window.FB.login((response) => {
       code = response?.authResponse?.code ?? null;
       hand(message || !code ? 0 : PATIENCE);
     }, options);
+  });
+
+  // Only this page can take the code: left before, the phone ends connected to nobody who knows it.
+  window.addEventListener("beforeunload", (event) => {
+    if (open) event.preventDefault();
   });
 
   function trusted(origin) {
@@ -79,6 +86,7 @@ function start(box, { sdk, appId, version, options, origins, finish, csrf }) {
     done = true;
     if (!code && !message) {
       say("The window was closed before anything was connected. Nothing has changed; start again when you like.");
+      open = false;
       button.disabled = false;
       return;
     }
@@ -90,6 +98,7 @@ function start(box, { sdk, appId, version, options, origins, finish, csrf }) {
         body: JSON.stringify({ code, message }),
       });
       const answer = await response.json();
+      open = false;
       if (answer.next) {
         location.assign(answer.next);
         return;
@@ -99,6 +108,7 @@ function start(box, { sdk, appId, version, options, origins, finish, csrf }) {
     } catch {
       say("Our server didn't answer, so the connection wasn't finished. Check the network, then start again.", true);
     }
+    open = false;
     button.disabled = false;
   }
 
