@@ -307,8 +307,9 @@ async def first_login(app: App) -> Login:
 
 async def web(app: App, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serves hook and pages until ``stop``."""
+    platform = build(app)
     config = uvicorn.Config(
-        build(app),
+        platform,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -320,6 +321,7 @@ async def web(app: App, listener: socket.socket, stop: asyncio.Event) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+    platform.state.live.close()
     server.should_exit = True
     stopping.cancel()
     await serving

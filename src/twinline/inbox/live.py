@@ -78,10 +78,10 @@ class Subscriber:
 
     cursor: Cursor
     heads: Cursor  # where its numbers stood when it came
-    queue: asyncio.Queue[Event] = field(default_factory=lambda: asyncio.Queue(QUEUE))
+    queue: asyncio.Queue[Event | None] = field(default_factory=lambda: asyncio.Queue(QUEUE))  # None: the last one
     overflown: bool = False
 
-    def offer(self, event: Event) -> None:
+    def offer(self, event: Event | None) -> None:
         try:
             self.queue.put_nowait(event)
         except asyncio.QueueFull:
@@ -113,6 +113,11 @@ class Live:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+
+    def close(self) -> None:
+        """The process is going: streams end, and browsers connect to whoever serves next."""
+        for subscriber in {one for watching in self._subscribers.values() for one in watching}:
+            subscriber.offer(None)
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -225,13 +230,21 @@ class Live:
             yield event
         ends = asyncio.get_running_loop().time() + LIFE
         while not subscriber.overflown and asyncio.get_running_loop().time() < ends:
-            if not subscriber.queue.empty():
-                yield subscriber.queue.get_nowait()
-                continue
             try:
-                yield await asyncio.wait_for(subscriber.queue.get(), HEARTBEAT)
+                news = await _next(subscriber)
             except TimeoutError:
                 yield None
+                continue
+            if news is None:
+                return
+            yield news
+
+
+async def _next(subscriber: Subscriber) -> Event | None:
+    """What comes next; a timer is set only if nothing waits already. Raises TimeoutError when it is time to beat."""
+    if not subscriber.queue.empty():
+        return subscriber.queue.get_nowait()
+    return await asyncio.wait_for(subscriber.queue.get(), HEARTBEAT)
 
 
 def _whole(missed: Iterable[Event], subscriber: Subscriber) -> bool:
