@@ -75,8 +75,10 @@ def _start(pgdata: Path) -> Any:
             raise RuntimeError(f"it holds data of PostgreSQL {version}, this release brings {TARGET_POSTGRES_VERSION}")
         server: Any = PostgresServer(pgdata, cleanup_mode=None)
         # The wheel's own lock is one file for the whole machine, and closed to every user but the first.
-        server._lock = type(server._lock)(pgdata.parent / "postgres.start")
-        server.start()
+        server._lock = contextlib.nullcontext()
+        with (pgdata.parent / "postgres.start").open("a") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            server.start()
     return server
 
 
