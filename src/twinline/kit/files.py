@@ -28,6 +28,3 @@ class Files:
         """Raises FileNotFoundError."""
         stream: IO[bytes] = self._fs.open(self._path(name), "rb")
         return stream
-
-    def exists(self, name: str) -> bool:
-        return bool(self._fs.exists(self._path(name)))
