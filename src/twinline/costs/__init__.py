@@ -1,0 +1,1 @@
+"""What a message costs: rate cards, billing months, and the estimate shown before it is sent."""
