@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     hook_heavy_body: int = 48 * 1024  # bodies above this are folded behind, not before, the answer
     hook_batch: int = 400
     archive_days: int = 30
+    api_per_second: int = Field(default=50, ge=1)  # requests a second that one API key may make of one web process
     db_pool: int = 8
 
     @property

@@ -63,3 +63,29 @@ class AuditEntry:
     user_name: str | None
     action: str
     detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A program's key as its owner sees it. The key itself is kept nowhere; ``hint`` is its end."""
+
+    id: int
+    name: str
+    hint: str
+    scopes: list[str]
+    created_by: str | None
+    """The user's name; None: made at the command line, or by somebody who is gone."""
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A program that showed its key. ``organisation_id`` filters every query made for it."""
+
+    organisation_id: int
+    organisation: str
+    key_id: int
+    name: str
+    scopes: list[str]

@@ -1,10 +1,10 @@
 """All SQL about organisations, users, sessions and the audit log."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from twinline.accounts.models import AuditEntry, Secret, User, Viewer
+from twinline.accounts.models import ApiKey, AuditEntry, Caller, Secret, User, Viewer
 from twinline.db import Tx, as_json
 
 INSERT_ORGANISATION = "INSERT INTO organisations (name, created_at) VALUES (%s, %s) RETURNING id"
@@ -54,6 +54,38 @@ SELECT a.id, a.at, u.name AS user_name, a.action, a.detail
 FROM audit a LEFT JOIN users u ON u.id = a.user_id
 WHERE a.organisation_id = %s ORDER BY a.id DESC LIMIT %s
 """
+
+INSERT_KEY = """
+INSERT INTO api_keys (organisation_id, name, hint, digest, scopes, created_by, created_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id
+"""
+
+KEYS = """
+SELECT k.id, k.name, k.hint, k.scopes, u.name AS created_by, k.created_at, k.last_used_at, k.revoked_at
+FROM api_keys k LEFT JOIN users u ON u.id = k.created_by
+WHERE k.organisation_id = %(organisation)s AND (%(id)s::bigint IS NULL OR k.id = %(id)s)
+ORDER BY k.revoked_at DESC NULLS FIRST, k.id DESC
+"""
+
+REVOKE_KEY = """
+UPDATE api_keys SET revoked_at = %s WHERE organisation_id = %s AND id = %s AND revoked_at IS NULL
+"""
+
+# Finds the key, and notes that it was used if the last note is old.
+USE_KEY = """
+WITH found AS (
+    SELECT k.organisation_id, o.name AS organisation, k.id AS key_id, k.name, k.scopes, k.last_used_at
+    FROM api_keys k JOIN organisations o ON o.id = k.organisation_id
+    WHERE k.organisation_id = %(organisation)s AND k.digest = %(digest)s AND k.revoked_at IS NULL
+), noted AS (
+    UPDATE api_keys k SET last_used_at = %(now)s FROM found f
+    WHERE k.organisation_id = f.organisation_id AND k.id = f.key_id
+      AND (f.last_used_at IS NULL OR f.last_used_at < %(before)s)
+)
+SELECT organisation_id, organisation, key_id, name, scopes FROM found
+"""
+
+OWNS_NUMBER = "SELECT EXISTS (SELECT FROM numbers WHERE organisation_id = %s AND id = %s)"
 
 
 async def insert_organisation(tx: Tx, name: str, now: datetime) -> int:
@@ -144,3 +176,40 @@ async def insert_audit(
 async def audit(tx: Tx, organisation_id: int, limit: int) -> list[AuditEntry]:
     """Newest first."""
     return await tx.all(AuditEntry, AUDIT, (organisation_id, limit))
+
+
+async def insert_key(
+    tx: Tx,
+    organisation_id: int,
+    name: str,
+    hint: str,
+    digest: bytes,
+    scopes: Sequence[str],
+    created_by: int | None,
+    now: datetime,
+) -> int:
+    key_id: int = await tx.value(INSERT_KEY, (organisation_id, name, hint, digest, list(scopes), created_by, now))
+    return key_id
+
+
+async def keys(tx: Tx, organisation_id: int) -> list[ApiKey]:
+    return await tx.all(ApiKey, KEYS, {"organisation": organisation_id, "id": None})
+
+
+async def key(tx: Tx, organisation_id: int, key_id: int) -> ApiKey | None:
+    return await tx.one(ApiKey, KEYS, {"organisation": organisation_id, "id": key_id})
+
+
+async def revoke_key(tx: Tx, organisation_id: int, key_id: int, now: datetime) -> bool:
+    """Whether it was in use until now."""
+    return bool(await tx.execute(REVOKE_KEY, (now, organisation_id, key_id)))
+
+
+async def use_key(tx: Tx, organisation_id: int, digest: bytes, now: datetime, noted_before: datetime) -> Caller | None:
+    return await tx.one(
+        Caller, USE_KEY, {"organisation": organisation_id, "digest": digest, "now": now, "before": noted_before}
+    )
+
+
+async def owns_number(tx: Tx, organisation_id: int, number_id: int) -> bool:
+    return bool(await tx.value(OWNS_NUMBER, (organisation_id, number_id)))

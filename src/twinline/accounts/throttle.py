@@ -6,12 +6,17 @@ nothing against Argon2 and eight characters.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
+
+from twinline.kit.clock import microseconds
+from twinline.rules.budget import SECOND, Budget
 
 FREE_TRIES = 5
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(minutes=15)
 FORGOTTEN_AFTER = timedelta(hours=1)
 REMEMBERED = 10_000
+FOR_EVER: Final = 1 << 62  # microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +47,26 @@ class Throttle:
 
     def succeeded(self, key: str) -> None:
         self._failures.pop(key, None)
+
+
+class Pace:
+    """How often a program may ask: so many times a second, and twice as many at once after a rest.
+
+    In this process only, like the throttle: it keeps one program's mistake from being everybody's, no more.
+    """
+
+    def __init__(self, per_second: int) -> None:
+        self.per_second = per_second
+        self._budget = Budget(interval_us=SECOND // per_second, burst=2 * per_second, memory_us=0)
+        self._tat: dict[int, int] = {}
+
+    def wait(self, key: int, now: datetime) -> float:
+        """Seconds until this key may ask again; zero when it may now, which is then counted."""
+        at = microseconds(now)
+        tat = self._tat.pop(key, 0)
+        granted = self._budget.reserve(tat, at, 1, FOR_EVER)
+        [soonest] = granted.times
+        self._tat[key] = granted.tat if soonest == at else tat
+        while len(self._tat) > REMEMBERED:
+            del self._tat[next(iter(self._tat))]
+        return (soonest - at) / SECOND

@@ -1,7 +1,8 @@
-"""The web process: hook, pages, health, put together.
+"""The web process: hook, API, pages, health, put together.
 
 The hook stands outside of everything else. It carries Meta's traffic, has its own authentication (the signature),
-and owes nobody a cookie. Pages stand behind the gate: headers, error pages, session, then the route.
+and owes nobody a cookie. The API (``web.api``) has keys. Pages stand behind the gate: headers, error pages, session,
+then the route.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -9,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import prometheus_client
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
@@ -16,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twinline.accounts import pages as accounts_pages
 from twinline.accounts.gate import Gate, SecurityHeaders
@@ -77,6 +79,7 @@ def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
             Route("/health", _health),
             Route("/ready", _ready(app)),
             Route("/metrics", _metrics),
+            Mount("/v1", Api(app)),
             Mount("/", guarded),
         ],
         exception_handlers={Exception: _broken},
@@ -99,6 +102,24 @@ class Platform(Starlette):
             await self._hook(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+
+class Api:
+    """The HTTP API, put together when it is first asked for: its libraries would double the time of every start."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._inner: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._inner is None:
+            self._inner = await to_thread.run_sync(self._build)
+        await self._inner(scope, receive, send)
+
+    def _build(self) -> ASGIApp:
+        from twinline.web import api
+
+        return api.build(self._app)
 
 
 class Static(StaticFiles):
