@@ -32,7 +32,7 @@ def test_every_code_of_the_reference_is_explained(code: int) -> None:
         (131050, Class.OPT_OUT, Scope.PAIR),
         (131048, Class.STOP_CAMPAIGN, Scope.NUMBER),
         (132001, Class.STOP_TEMPLATE, Scope.TEMPLATE),
-        (190, Class.STOP_NUMBER, Scope.ACCOUNT),
+        (190, Class.STOP_NUMBER, Scope.NUMBER),
         (131047, Class.PERMANENT, Scope.MESSAGE),
         (2593107, Class.INFO, Scope.NUMBER),
         (2593109, Class.INFO, Scope.NUMBER),

@@ -8,16 +8,20 @@ both.
 repeated by a machine. Only an answer without any code falls back on its HTTP status, and no answer at all,
 or a server error, is *ambiguous*: the request may have been carried out, and sending again could send
 twice.
+
+Some errors speak of more than their message: they *stop* what meets them in the same way (`binds`), until a
+while has passed (`wait`) or something happens (`resumes`). `rules.stops` adds up what stands still; `events`
+are the webhooks that stop or resume something without an error.
 """
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 
 class Class(StrEnum):
@@ -46,13 +50,41 @@ class Scope(StrEnum):
     APP = "app"
 
 
+class Binds(StrEnum):
+    """Which messages a stop holds, of the number or of the template that it is about."""
+
+    ALL = "all"
+    MACHINES = "machines"
+    CAMPAIGNS = "campaigns"
+
+
+class Way(StrEnum):
+    """What ends a stop; its time aside."""
+
+    TOKEN = "token"  # noqa: S105 — a word, not a secret
+    CONNECTED = "connected"
+    TEMPLATE = "template"
+    QUALITY = "quality"
+    REINSTATED = "reinstated"
+    NAMED = "named"
+    SENT = "sent"
+    BILLED = "billed"
+    PERSON = "person"
+
+
+STOPS: Final = frozenset({Class.STOP_NUMBER, Class.STOP_TEMPLATE, Class.STOP_CAMPAIGN})
+AGAIN: Final = STOPS | {Class.RETRY, Class.THROTTLE, Class.THROTTLE_PAIR}
+"""Errors of the moment: what met them may be sent once more, by a person, without further thought."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The meaning of one error.
 
     `wait` holds the seconds before each further try, so its length is how many there are; on a permanent
-    outcome it is how long to leave the person or the number alone. `ambiguous` means that the request may
-    have been carried out.
+    outcome it is how long to leave the person or the number alone, and of a stop how long it lasts at most.
+    `ambiguous` means that the request may have been carried out. `again`: a person may sensibly send the
+    same message once more.
     """
 
     code: int | None
@@ -62,6 +94,14 @@ class Outcome:
     ambiguous: bool
     says: str
     do: str
+    binds: Binds = Binds.ALL
+    resumes: frozenset[Way] = frozenset()
+    again: bool = False
+
+    @property
+    def is_stop(self) -> bool:
+        """Whether others like this message wait until it is over."""
+        return self.klass in STOPS
 
     @property
     def is_throttle(self) -> bool:
@@ -77,6 +117,21 @@ class Outcome:
         if self.klass is Class.RETRY:
             return self.wait[attempt - 1] if 1 <= attempt <= len(self.wait) else None
         return self.wait[min(max(attempt, 1), len(self.wait)) - 1] if self.is_throttle else None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A webhook that stops (`stops`: the code it means) or resumes something.
+
+    `words` are found as its event, its decision or its `ban_info.waba_ban_state`; `wait` holds the seconds
+    that a stop lasts, by `other_info.title`.
+    """
+
+    field: str
+    words: frozenset[str]
+    stops: int | None
+    resumes: Way | None
+    wait: Mapping[str, int]
 
 
 UNKNOWN: Final = Outcome(
@@ -121,8 +176,32 @@ def known_codes() -> frozenset[int]:
 
 
 @cache
+def events() -> tuple[Event, ...]:
+    """The webhooks that stop or resume something."""
+    return tuple(
+        Event(
+            field=line["field"],
+            words=frozenset(line["word"]),
+            stops=line.get("stops"),
+            resumes=Way(line["resumes"]) if "resumes" in line else None,
+            wait=MappingProxyType(line.get("wait", {})),
+        )
+        for line in _data()["event"]
+    )
+
+
+def ending(way: Way) -> str:
+    """Completes "It ends …"."""
+    return str(_data()["ways"][way])
+
+
+@cache
+def _data() -> Mapping[str, Any]:
+    return MappingProxyType(tomllib.loads(files(__package__).joinpath("outcomes.toml").read_text("utf-8")))
+
+
+@cache
 def _table() -> MappingProxyType[int, Outcome]:
-    lines = tomllib.loads(files(__package__).joinpath("outcomes.toml").read_text("utf-8"))["outcome"]
     return MappingProxyType(
         {
             code: Outcome(
@@ -133,8 +212,11 @@ def _table() -> MappingProxyType[int, Outcome]:
                 ambiguous=line.get("ambiguous", False),
                 says=line["says"],
                 do=line["do"],
+                binds=Binds(line.get("binds", Binds.ALL)),
+                resumes=frozenset(map(Way, line.get("resumes", ()))),
+                again=line.get("again", Class(line["class"]) in AGAIN),
             )
-            for line in lines
+            for line in _data()["outcome"]
             for code in _codes(line["codes"])
         }
     )
