@@ -6,17 +6,19 @@ people: what stands in the way, and what to do. Rules are asked in the order of 
 what can never work, then what doesn't work now.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
-from twinline.rules import capabilities, floor, identity, lifecycle
+from twinline.rules import capabilities, floor, identity, lifecycle, messages
 from twinline.rules import window as windows
 from twinline.rules.floor import Verdict
 from twinline.rules.lifecycle import Connection
+from twinline.rules.refusal import Refusal
 from twinline.rules.window import Window, WindowReason
+
+__all__ = ["Attempt", "Purpose", "Refusal", "Standing", "guard"]
 
 
 class Purpose(StrEnum):
@@ -34,8 +36,7 @@ class Attempt:
     """A message that somebody wants to send.
 
     `kind` is the Cloud API's `type` ("text", "image", "template" …) or the id of a feature in the
-    capability matrix ("status", "calls" …). `text` is the body of a text or interactive message, `caption`
-    goes with media; `size` is in bytes and `mime` without parameters, both None for media by link.
+    capability matrix ("status", "calls" …); `text`, `content` and `quoted` are as in `rules.messages`.
     `view_once` and `disappearing` are what an integrator may ask for and never gets.
     """
 
@@ -43,10 +44,8 @@ class Attempt:
     recipient: str
     purpose: Purpose = Purpose.REPLY
     text: str | None = None
-    caption: str | None = None
-    size: int | None = None
-    mime: str | None = None
-    animated: bool = False
+    content: Mapping[str, Any] | None = None
+    quoted: str | None = None
     view_once: bool = False
     disappearing: bool = False
 
@@ -65,48 +64,6 @@ class Standing:
     disconnect_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a message doesn't go out. `rule` is stable and meant for programs, the rest for people."""
-
-    rule: str
-    text: str
-    what_to_do: str
-
-
-KB: Final = 1024
-MB: Final = 1024 * KB
-
-LENGTHS: Final = MappingProxyType({"text": 4096, "interactive": 1024})
-"""Characters allowed in the body, by kind (Meta: messages reference)."""
-CAPTION_LENGTH: Final = 1024
-CAPTIONED: Final = frozenset({"image", "video", "document"})
-"""Kinds that can carry a caption; audio and stickers can't."""
-
-_AUDIO: Final = ("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg", "audio/opus")
-_DOCUMENTS: Final = (
-    "text/plain",
-    "application/pdf",
-    "application/msword",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    "application/vnd.ms-excel",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "application/vnd.ms-powerpoint",
-    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-)
-MEDIA: Final = MappingProxyType(
-    {
-        "image": (5 * MB, ("image/jpeg", "image/png")),
-        "video": (16 * MB, ("video/mp4", "video/3gpp")),
-        "audio": (16 * MB, _AUDIO),
-        "document": (100 * MB, _DOCUMENTS),
-        "sticker": (100 * KB, ("image/webp",)),
-        "animated sticker": (500 * KB, ("image/webp",)),
-    }
-)
-"""Kind → largest size in bytes and accepted formats (Meta: media reference, supported media types)."""
-
-_NEEDS_TEXT: Final = frozenset({"text", "interactive"})
 _CHOOSE_OTHER: Final = "Choose another recipient."
 
 
@@ -133,50 +90,19 @@ def _capability(attempt: Attempt, _: Standing) -> Refusal | None:
 
 
 def _recipient(attempt: Attempt, _: Standing) -> Refusal | None:
-    if attempt.recipient.strip():
-        return None
-    return Refusal("recipient.missing", "This message has no recipient.", _CHOOSE_OTHER)
-
-
-def _body(attempt: Attempt, _: Standing) -> Refusal | None:
-    text = attempt.text or ""
-    if attempt.kind in _NEEDS_TEXT and not text.strip():
-        return Refusal("text.empty", "The message is empty.", "Write something first.")
-    return _too_long("text", "message", text, LENGTHS.get(attempt.kind))
-
-
-def _caption(attempt: Attempt, _: Standing) -> Refusal | None:
-    if not attempt.caption:
-        return None
-    if attempt.kind in MEDIA and attempt.kind not in CAPTIONED:
+    if not attempt.recipient.strip():
+        return Refusal("recipient.missing", "This message has no recipient.", _CHOOSE_OTHER)
+    if not identity.is_address(attempt.recipient):
         return Refusal(
-            "caption.impossible",
-            f"WhatsApp shows no caption with {_a(attempt.kind)}.",
-            "Send the text as a message of its own.",
+            "recipient.impossible",
+            f"“{attempt.recipient}” is neither a phone number nor a business-scoped user id.",
+            "Give the number with its country code (+34 600 111 222), or an id like ES.13491208655302741918.",
         )
-    return _too_long("caption", "caption", attempt.caption, CAPTION_LENGTH)
-
-
-def _media(attempt: Attempt, _: Standing) -> Refusal | None:
-    kind = "animated sticker" if attempt.kind == "sticker" and attempt.animated else attempt.kind
-    largest, formats = MEDIA.get(kind, (None, ()))
-    if largest is None:
-        return None
-    if attempt.mime is not None and attempt.mime.lower() not in formats:
-        return Refusal(
-            "media.format",
-            f"WhatsApp doesn't accept {attempt.mime} as {_a(kind)}.",
-            f"Use one of: {', '.join(formats)}.",
-        )
-    if attempt.size is not None and attempt.size > largest:
-        return Refusal(
-            "media.size",
-            f"The file has {_bytes(attempt.size)}; WhatsApp allows {_bytes(largest)} for {_a(kind)}.",
-            "Make it smaller, or send it as a document.",
-        )
-    if attempt.size == 0:
-        return Refusal("media.empty", "The file is empty.", "Choose another file.")
     return None
+
+
+def _message(attempt: Attempt, _: Standing) -> Refusal | None:
+    return messages.problem(attempt.kind, attempt.text, attempt.content, attempt.quoted)
 
 
 def _number(_: Attempt, standing: Standing) -> Refusal | None:
@@ -220,29 +146,9 @@ def _floor(_: Attempt, standing: Standing) -> Refusal | None:
 _RULES: Final[tuple[Callable[[Attempt, Standing], Refusal | None], ...]] = (
     _capability,
     _recipient,
-    _body,
-    _caption,
-    _media,
+    _message,
     _number,
     _opt_out,
     _window,
     _floor,
 )
-
-
-def _too_long(rule: str, what: str, text: str, limit: int | None) -> Refusal | None:
-    if limit is None or len(text) <= limit:
-        return None
-    return Refusal(
-        f"{rule}.too_long",
-        f"The {what} has {len(text)} characters; WhatsApp allows {limit}.",
-        "Shorten it, or send it in parts.",
-    )
-
-
-def _a(noun: str) -> str:
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def _bytes(size: int) -> str:
-    return f"{size / MB:.1f} MB" if size >= MB else f"{size / KB:.0f} KB"

@@ -23,6 +23,7 @@ _BRAZIL_MOBILE: Final = "6789"
 # The Cloud API's group ids are base64 that begins with "capi_group:"; the app's own end in @g.us.
 _CLOUD_API_GROUP: Final = "Y2FwaV9ncm91cDo"
 _NUMBER_LIKE: Final = re.compile(r"\+?[\d\s().-]+")
+_USER_ID: Final = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")  # Meta: business-scoped user IDs
 
 _ONE_DIGIT_COUNTRIES: Final = frozenset({"1", "7"})
 _TWO_DIGIT_COUNTRIES: Final = frozenset(
@@ -130,6 +131,17 @@ def display_name(
         bsuid,
     )
     return next((name.strip() for name in candidates if name and name.strip()), "")
+
+
+def is_user_id(recipient: str) -> bool:
+    """Whether this is written like a business-scoped user id."""
+    return _USER_ID.fullmatch(recipient) is not None
+
+
+def is_address(recipient: str) -> bool:
+    """Whether somebody may be reached under this: a phone number in any spelling, or a user id."""
+    phone = _NUMBER_LIKE.fullmatch(recipient.strip()) is not None and 5 <= len(digits(recipient)) <= LONGEST_PHONE
+    return phone or is_user_id(recipient)
 
 
 def is_group(recipient: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from twinline.kit.clock import microseconds
 from twinline.meta.webhooks import MEDIA
-from twinline.rules.guard import CAPTIONED
+from twinline.rules.messages import CAPTIONED
 from twinline.sending.models import Outgoing
 
 CALLBACK = "tw"
@@ -57,19 +57,29 @@ def body(number_id: int, row: Outgoing) -> dict[str, Any]:
     return composed
 
 
-def said(row: Outgoing) -> dict[str, Any]:
+def said(row: Outgoing) -> Any:
+    """What stands under the type's name."""
     content = row.content or {}
-    if row.type == "text":
-        return {"body": row.text or "", "preview_url": bool(content.get("preview_url"))}
-    if row.type == "reaction":
-        return {"message_id": row.quoted, "emoji": row.text or ""}
-    if row.type in MEDIA:
-        made: dict[str, Any] = {"id": content["id"]}
-        if row.text and row.type in CAPTIONED:
-            made["caption"] = row.text
-        if row.type == "document" and content.get("filename"):
-            made["filename"] = content["filename"]
-        if row.type == "audio" and content.get("voice"):
-            made["voice"] = True
-        return made
+    match row.type:
+        case "text":
+            return {"body": row.text or "", "preview_url": bool(content.get("preview_url"))}
+        case "reaction":
+            return {"message_id": row.quoted, "emoji": row.text or ""}
+        case "contacts":
+            return content["contacts"]
+        case "template":
+            return {key: part for key, part in content.items() if key != "shown"}
+        case kind if kind in MEDIA:
+            return _file(row, content)
     return content
+
+
+def _file(row: Outgoing, content: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {"id": content["id"]} if "id" in content else {"link": content["link"]}
+    if row.text and row.type in CAPTIONED:
+        made["caption"] = row.text
+    if row.type == "document" and content.get("filename"):
+        made["filename"] = content["filename"]
+    if row.type == "audio" and content.get("voice"):
+        made["voice"] = True
+    return made

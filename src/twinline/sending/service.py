@@ -111,17 +111,14 @@ def refusal(
 
     Asked when a message is written, and once more when it is its turn; ``epoch`` is then the floor's at its writing.
     """
-    content = draft.content or {}
-    is_media = draft.type in wire.MEDIA
     return guard.guard(
         guard.Attempt(
             kind=draft.type,
             recipient=recipient.phone or recipient.bsuid or "",
             purpose=PURPOSES[Lane(lane)],
-            text=None if is_media else draft.text,
-            caption=draft.text if is_media else None,
-            size=content.get("size"),
-            mime=content.get("mime_type"),
+            text=draft.text,
+            content=draft.content,
+            quoted=draft.quoted,
         ),
         guard.Standing(
             connection=Connection(sender.state),
@@ -334,7 +331,7 @@ async def submit_to(
 ) -> int:
     """Like ``submit``, to a phone number or a business-scoped user id, known or not.
 
-    Raises Refused also for groups and lists, NoSuchContact for what can't be an address.
+    Raises Refused also for groups, lists and what can't be an address, NoSuchContact without the number.
     """
     await turn.take(tx, [number_id])
     contact_id = None
@@ -344,12 +341,11 @@ async def submit_to(
         sender = await tx.one(Sender, queries.SENDER, {"number": number_id})
         if sender is None:
             raise NoSuchContact(f"there is no number {number_id}")
-        # A group or a list gets the answer that the capability matrix has for it.
+        # Nobody can be reached under this: the rules say why, first of all the capability matrix.
         stranger = Recipient(0, recipient, None, False, None, None, None, "nobody", 0, None, None)
         refused = refusal(sender, stranger, draft, lane, HOLDERS[author], app.clock.now())
-        if refused is not None and refused.rule.startswith("capability."):
-            raise Refused(refused)
-        raise NoSuchContact(f"{recipient} is neither a phone number nor a business-scoped user id")
+        assert refused is not None
+        raise Refused(refused)
     return await submit(
         app,
         tx,
