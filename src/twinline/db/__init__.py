@@ -3,6 +3,6 @@
 SQL of a feature stands in that feature's ``queries``, not here.
 """
 
-from twinline.db.engine import Database, Tx, as_json
+from twinline.db.engine import Asked, Database, Tx, as_json
 
-__all__ = ["Database", "Tx", "as_json"]
+__all__ = ["Asked", "Database", "Tx", "as_json"]

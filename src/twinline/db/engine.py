@@ -4,9 +4,11 @@ There is no ORM: statements are set-based and stand beside the function that run
 frozen classes (``row=`` below). One commit, at the edge: only ``Database.transaction`` commits.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 import orjson
 import psycopg
@@ -14,14 +16,19 @@ from psycopg.rows import class_row, dict_row, tuple_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
+from twinline.db.pipeline import Answer, Pipeline
+
 T = TypeVar("T")
 Params = Sequence[Any] | Mapping[str, Any]
+Configure = Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]]
 
 set_json_loads(orjson.loads)
 
+# For the pool of pipelined transactions: every lookup goes by key, with plans that are made once and stay. On a young
+# database the planner knows no sizes yet: it would read whole tables, and plan each time anew.
 BY_KEY = """
-SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-       set_config('enable_mergejoin', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)
+SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
+       set_config('enable_mergejoin', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false)
 """
 
 
@@ -30,33 +37,29 @@ def as_json(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
+class Asked(Protocol):
+    """The answer to a statement, when it is wanted."""
+
+    async def rows(self) -> list[tuple[Any, ...]]: ...
+
+
 class Tx:
     """An open transaction. Services take one and never commit it."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any], pipeline: psycopg.AsyncPipeline | None = None) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self.connection = connection
-        self._pipeline = pipeline
 
     async def execute(self, sql: str, params: Params = ()) -> int:
         """Runs the statement; answers how many rows it touched."""
-        cursor = await self.connection.execute(sql, params)
-        if self._pipeline is not None:
-            await self._pipeline.sync()
-        return cursor.rowcount
+        return (await self.connection.execute(sql, params)).rowcount
 
-    async def hot(self, sql: str, params: Params = ()) -> psycopg.AsyncCursor[Any]:
-        """A statement of the busiest path, planned once per connection.
+    async def send(self, sql: str, params: Params = ()) -> None:
+        """Runs the statement; where the transaction is pipelined, not before somebody waits for an answer."""
+        await self.connection.execute(sql, params)
 
-        In a pipelined transaction it isn't waited for; reading its cursor does that, or the commit.
-        """
-        return await self.connection.execute(sql, params, prepare=True)
-
-    async def by_key(self) -> None:
-        """For the rest of the transaction every lookup goes by key, with plans that are made once and stay.
-
-        On a young database the planner knows no sizes yet: it would read whole tables, and plan each time anew.
-        """
-        await self.hot(BY_KEY)
+    def ask(self, sql: str, params: Params = ()) -> "Asked":
+        """A statement whose answer is read later; where the transaction is pipelined, together with others'."""
+        return _Asked(self, sql, params)
 
     async def rows(self, sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
         async with self.connection.cursor(row_factory=tuple_row) as cursor:
@@ -87,18 +90,64 @@ class Tx:
             return await cursor.fetchall()
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    tx: Tx
+    sql: str
+    params: Params
+
+    async def rows(self) -> list[tuple[Any, ...]]:
+        return await self.tx.rows(self.sql, self.params)
+
+
+class PipelinedTx(Tx):
+    """A transaction whose statements leave together, when an answer is needed (``db.pipeline``)."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], pipeline: Pipeline) -> None:
+        super().__init__(connection)
+        self._pipeline = pipeline
+
+    def ask(self, sql: str, params: Params = ()) -> Answer:
+        return self._pipeline.add(sql, params)
+
+    async def execute(self, sql: str, params: Params = ()) -> int:
+        return await self.ask(sql, params).touched()
+
+    async def send(self, sql: str, params: Params = ()) -> None:
+        self.ask(sql, params)
+
+    async def rows(self, sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
+        return await self.ask(sql, params).rows()
+
+    async def value(self, sql: str, params: Params = ()) -> Any:
+        rows = await self.rows(sql, params)
+        return rows[0][0] if rows else None
+
+    async def dicts(self, sql: str, params: Params = ()) -> list[dict[str, Any]]:
+        return await self.ask(sql, params).named()
+
+    async def all(self, row: type[T], sql: str, params: Params = ()) -> list[T]:
+        return [row(**found) for found in await self.dicts(sql, params)]
+
+    async def one(self, row: type[T], sql: str, params: Params = ()) -> T | None:
+        return next(iter(await self.all(row, sql, params)), None)
+
+
 class Database:
     def __init__(self, url: str, *, size: int = 8) -> None:
         self.url = url
-        self._pool = AsyncConnectionPool(
-            url, min_size=1, max_size=size, open=False, kwargs={"autocommit": True}, configure=_configure
-        )
+        self._pool = _pool(url, size, _configure)
+        # Apart from the others: psycopg forgets all prepared statements of a connection when it rolls back.
+        self._by_key = _pool(url, max(size // 2, 1), _configure_by_key)
+        self._prepared: WeakKeyDictionary[psycopg.AsyncConnection[Any], dict[object, bytes]] = WeakKeyDictionary()
 
     async def open(self) -> None:
         """Raises psycopg_pool.PoolTimeout when the server doesn't answer."""
         await self._pool.open(wait=True, timeout=15)
+        await self._by_key.open()
 
     async def close(self) -> None:
+        await self._by_key.close()
         await self._pool.close()
 
     @asynccontextmanager
@@ -107,20 +156,37 @@ class Database:
             yield Tx(connection)
 
     @asynccontextmanager
-    async def pipelined(self) -> AsyncIterator[Tx]:
-        """A transaction whose statements don't wait for each other's answers unless these are read."""
-        async with self._pool.connection() as connection:
+    async def pipelined(self) -> AsyncIterator[PipelinedTx]:
+        """A transaction for the busiest paths: few trips, and plans by key.
+
+        A statement's failure may show only when an answer is read, or at the end.
+        """
+        async with self._by_key.connection() as connection:
             try:
-                async with connection.pipeline() as pipeline, connection.transaction():
-                    yield Tx(connection, pipeline)
+                pipeline = Pipeline(connection, self._prepared.setdefault(connection, {}))
+                pipeline.add("BEGIN")
+                yield PipelinedTx(connection, pipeline)
+                pipeline.add("COMMIT")
+                await pipeline.finish()
             except BaseException:
-                # What failed may have been noticed only at the end, when there was no transaction left to roll back.
-                await connection.rollback()
+                # Answers may be on their way that nobody waits for; the server rolls back when it is hung up on.
+                await connection.close()
                 raise
 
     async def listener(self) -> psycopg.AsyncConnection[Any]:
         """A connection of its own, for LISTEN; the caller closes it."""
         return await psycopg.AsyncConnection.connect(self.url, autocommit=True)
+
+
+def _pool(url: str, size: int, configure: Configure) -> AsyncConnectionPool[psycopg.AsyncConnection[Any]]:
+    return AsyncConnectionPool(
+        url, min_size=1, max_size=size, open=False, kwargs={"autocommit": True}, configure=configure
+    )
+
+
+async def _configure_by_key(connection: psycopg.AsyncConnection[Any]) -> None:
+    await _configure(connection)
+    await connection.execute(BY_KEY)
 
 
 async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:

@@ -44,4 +44,4 @@ async def publish(tx: Tx, bodies: Mapping[int, Mapping[str, Any]], now: datetime
     """One event for each number. The caller holds the rows of these numbers (``mirror.turn``)."""
     rows = [{"number_id": number_id, "body": body} for number_id, body in sorted(bodies.items())]
     if rows:
-        await tx.hot(PUBLISH, {"bodies": as_json(rows), "at": now, "channel": CHANNEL})
+        await tx.send(PUBLISH, {"bodies": as_json(rows), "at": now, "channel": CHANNEL})

@@ -33,7 +33,7 @@ from typing import Any
 import psycopg
 
 from twinline.app import App
-from twinline.db import Tx
+from twinline.db import Asked, Tx
 from twinline.db.jobs import defer
 from twinline.meta import webhooks as wire
 from twinline.mirror import events, news, people, queries
@@ -81,22 +81,23 @@ def read(body: bytes, heavy_from: int) -> Arrival:
 
 async def ingest(app: App, tx: Tx, arrivals: Sequence[Arrival], followers: Sequence[Follower], now: datetime) -> None:
     """Archives the bodies and folds the light ones. The caller commits."""
-    await tx.by_key()
     unique = {arrival.digest: arrival for arrival in arrivals}
     readable = [arrival for arrival in unique.values() if arrival.parsed is not None]
     claims = await _claim(tx, (event for a in readable if a.parsed for event in a.parsed.events))
     for arrival in readable:
         assert arrival.parsed is not None
         arrival.homeless = claims.homeless(arrival.parsed.events)
-    fresh = await _archive(tx, list(unique.values()), now)
-    told = [
-        (number_id, event)
-        for arrival in readable
-        if arrival.digest in fresh and arrival.parsed is not None
-        for event in arrival.parsed.events
-        for number_id in claims.of(event.address)
-    ]
-    await _fold(app, tx, claims.numbers, told, followers, now, received=now)
+    archived = _archive(tx, list(unique.values()), now)
+    # Repeats are rare, so the questions about everything travel with the bodies.
+    told = [said for arrival in readable for said in claims.said(arrival)]
+    rows, asked = _ask(tx, told, now)
+    fresh = {bytes(digest) for (digest,) in await archived.rows()}
+    if not fresh.issuperset(arrival.digest for arrival in readable):
+        told = [said for arrival in readable if arrival.digest in fresh for said in claims.said(arrival)]
+        rows, asked = _ask(tx, told, now)
+    await _keep_homeless(tx, [arrival for arrival in readable if arrival.digest in fresh], now)
+    if told:
+        await _fold(app, tx, claims.numbers, rows, asked, followers, now)
     for arrival in unique.values():
         if arrival.heavy and arrival.digest in fresh:
             await defer_fold(tx, now.date().isoformat(), arrival.digest)
@@ -111,10 +112,10 @@ async def fold_slice(
     app: App, tx: Tx, found: Sequence[wire.Event], followers: Sequence[Follower], now: datetime, received: datetime
 ) -> set[str]:
     """Folds events of a body that was archived at ``received``; answers the addresses that no number here has."""
-    await tx.by_key()
     claims = await _claim(tx, found)
     told = [(number_id, event) for event in found for number_id in claims.of(event.address)]
-    await _fold(app, tx, claims.numbers, told, followers, now, received)
+    if told:
+        await _fold(app, tx, claims.numbers, *_ask(tx, told, now, received), followers, now)
     return claims.homeless(found)
 
 
@@ -158,6 +159,11 @@ class _Claims:
         phone = canonical_phone(address.phone)
         return [number.id for number in numbers if canonical_phone(number.display_phone) == phone]
 
+    def said(self, arrival: Arrival) -> list[tuple[int, wire.Event]]:
+        """What a body says of which number."""
+        found = arrival.parsed.events if arrival.parsed is not None else ()
+        return [(number_id, event) for event in found for number_id in self.of(event.address)]
+
     def homeless(self, found: Iterable[wire.Event]) -> set[str]:
         return {_home(event.address) for event in found if not self.of(event.address)}
 
@@ -190,13 +196,12 @@ async def _claim(tx: Tx, found: Iterable[wire.Event]) -> _Claims:
     )
 
 
-async def _archive(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> set[bytes]:
-    """Keeps the bodies; answers the digests that are new today."""
-    day = now.date()
-    rows = await tx.rows(
+def _archive(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> Asked:
+    """Keeps the bodies; the answer is the digests that are new today."""
+    return tx.ask(
         queries.ARCHIVE,
         {
-            "day": day,
+            "day": now.date(),
             "now": now,
             "digests": [arrival.digest for arrival in arrivals],
             "states": [arrival.state for arrival in arrivals],
@@ -204,11 +209,12 @@ async def _archive(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> set[by
             "bodies": [arrival.body for arrival in arrivals],
         },
     )
-    fresh = {bytes(row[0]) for row in rows}
-    homeless = [(address, a.digest) for a in arrivals if a.digest in fresh for address in a.homeless]
+
+
+async def _keep_homeless(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> None:
+    homeless = [(address, arrival.digest) for arrival in arrivals for address in arrival.homeless]
     if homeless:
-        await keep_unclaimed(tx, homeless, day, now)
-    return fresh
+        await keep_unclaimed(tx, homeless, now.date(), now)
 
 
 async def keep_unclaimed(tx: Tx, homeless: Sequence[tuple[str, bytes]], day: Any, now: datetime) -> None:
@@ -244,23 +250,29 @@ async def attach(tx: Tx, addresses: Sequence[str]) -> int:
 # --- folding ------------------------------------------------------------------------------------------------------
 
 
+def _ask(
+    tx: Tx, told: Sequence[tuple[int, wire.Event]], now: datetime, received: datetime | None = None
+) -> tuple[Rows, people.Questions]:
+    """What the events come to, and the questions about it. ``received``: when the body was, if not now."""
+    rows = Rows()
+    second = int((received or now).timestamp())
+    for number_id, event in told:
+        rows.add(number_id, event, second)
+    rows.number(now)
+    return rows, people.ask(tx, rows)
+
+
 async def _fold(
     app: App,
     tx: Tx,
     numbers: dict[int, Number],
-    told: Sequence[tuple[int, wire.Event]],
+    rows: Rows,
+    asked: people.Questions,
     followers: Sequence[Follower],
     now: datetime,
-    received: datetime,
 ) -> None:
-    if not told:
-        return
-    rows = Rows()
-    for number_id, event in told:
-        rows.add(number_id, event, int(received.timestamp()))
-    rows.number(now)
     folded = Folded(numbers)
-    seen = await people.resolve(tx, rows, folded, now)
+    seen = await people.resolve(tx, asked, rows, folded, now)
     await _write(tx, rows, folded, now)
     await news.spread(tx, rows, folded, seen, now)
     for follower in followers:
@@ -277,11 +289,11 @@ async def _write(tx: Tx, rows: Rows, folded: Folded, now: datetime) -> None:
         (queries.WRITE_NOTICES, rows.notices.values()),
     ):
         if found:
-            await tx.hot(statement, (as_rows(found),))
+            await tx.send(statement, (as_rows(found),))
     if rows.chunks:
-        await tx.hot(queries.WRITE_CHUNKS, {"rows": as_rows(rows.chunks.values()), "now": now})
+        await tx.send(queries.WRITE_CHUNKS, {"rows": as_rows(rows.chunks.values()), "now": now})
     if rows.declined:
-        await tx.hot(queries.DECLINE_HISTORY, {"numbers": list(rows.declined), "now": now})
+        await tx.send(queries.DECLINE_HISTORY, {"numbers": list(rows.declined), "now": now})
     await _erase(tx, rows, folded)
 
 
@@ -291,4 +303,4 @@ async def _erase(tx: Tx, rows: Rows, folded: Folded) -> None:
     if numbers:
         wamids = [wamid for number_id, wamid in rows.messages if number_id in numbers]
         for statement in (queries.ERASE_REVOKED, queries.ERASE_EDITED, queries.ERASE_EDITS):
-            await tx.hot(statement, {"numbers": numbers, "wamids": wamids})
+            await tx.send(statement, {"numbers": numbers, "wamids": wamids})

@@ -35,7 +35,7 @@ async def spread(tx: Tx, rows: Rows, folded: Folded, seen: set[tuple[int, str]],
     _flag(rows, folded)
     if news.chats:
         touched = [{"number_id": n, "contact_id": c, "answered_at": at} for (n, c), at in news.chats.items()]
-        await tx.hot(queries.REFRESH_CHATS, (as_json(touched),))
+        await tx.send(queries.REFRESH_CHATS, (as_json(touched),))
     if news.inbound or rows.phone_seen:
         await _charge(tx, rows, folded, news, now)
     await want(tx, news.media.values())
@@ -108,7 +108,7 @@ async def _charge(tx: Tx, rows: Rows, folded: Folded, news: _News, now: datetime
         }
         for number_id in sorted(news.inbound.keys() | rows.phone_seen.keys())
     ]
-    await tx.hot(queries.CHARGE, (as_json(charges),))
+    await tx.send(queries.CHARGE, (as_json(charges),))
 
 
 async def want(tx: Tx, messages: Collection[MessageRow]) -> None:

@@ -55,22 +55,20 @@ async def _write(app: App, rows: Rows) -> bool:
     """Writes contacts, then messages, if everybody is known and nothing contradicts."""
     # Two transactions: a live message of one of these people waits for the first, which is short, never for the second.
     async with app.db.pipelined() as tx:
-        await tx.by_key()
         if not await _identify(tx, rows) or not await _hold(tx, rows):
             return False
-        await tx.hot(queries.WRITE_CONTACTS, (as_rows(contacts_of(rows).values()),))
+        await tx.send(queries.WRITE_CONTACTS, (as_rows(contacts_of(rows).values()),))
     messages = list(rows.messages.values())
     async with app.db.pipelined() as tx:
-        await tx.by_key()
         if not await _hold(tx, rows):
             return False
-        await tx.hot(queries.WRITE_MESSAGES, (as_rows(messages),))
+        await tx.send(queries.WRITE_MESSAGES, (as_rows(messages),))
         written = {
             "numbers": [row.number_id for row in messages],
             "wamids": [row.wamid for row in messages],
             "contacts": [row.contact_id for row in messages],
         }
-        if await (await tx.hot(queries.CONTRADICTIONS, written)).fetchall():
+        if await tx.rows(queries.CONTRADICTIONS, written):
             return False
         await news.want(tx, [row for row in messages if row.media_id is not None])
     return True
@@ -80,7 +78,7 @@ async def _hold(tx: Tx, rows: Rows) -> bool:
     """Keeps the contacts from being merged away before the commit; False when one of them has been."""
     contacts = sorted({(person.number_id, person.id) for person in rows.people.values()})
     named = {"numbers": [number_id for number_id, _ in contacts], "contacts": [contact for _, contact in contacts]}
-    return len(await (await tx.hot(queries.HOLD_CONTACTS, named)).fetchall()) == len(contacts)
+    return len(await tx.rows(queries.HOLD_CONTACTS, named)) == len(contacts)
 
 
 async def _introduce(app: App, rows: Rows, now: datetime) -> set[tuple[int, int]]:
@@ -89,18 +87,16 @@ async def _introduce(app: App, rows: Rows, now: datetime) -> set[tuple[int, int]
     strangers.people = rows.people
     folded = Folded({})
     async with app.db.pipelined() as tx:
-        await tx.by_key()
         await turn.take(tx, {number_id for number_id, _ in rows.people})
-        await people.resolve(tx, strangers, folded, now)
-        await tx.hot(queries.WRITE_CONTACTS, (as_rows(contacts_of(strangers).values()),))
+        await people.resolve(tx, people.ask(tx, strangers), strangers, folded, now)
+        await tx.send(queries.WRITE_CONTACTS, (as_rows(contacts_of(strangers).values()),))
     return {(number_id, chat) for number_id, body in folded.events.items() for chat in body.get("chats", ())}
 
 
 async def _identify(tx: Tx, rows: Rows) -> bool:
     """Gives each person and message its contact, if all of them are known and agree."""
-    pairs = list(dict.fromkeys((number_id, key) for number_id, keys in rows.people for key in keys))
-    cursor = await tx.hot(queries.IDENTIFY, {"numbers": [n for n, _ in pairs], "keys": [key for _, key in pairs]})
-    contact_of = {(number_id, key): contact_id for number_id, key, contact_id in await cursor.fetchall()}
+    identified = await people.ask(tx, rows).identified.rows()
+    contact_of = {(number_id, key): contact_id for number_id, key, contact_id, _ in identified}
     for (number_id, keys), person in rows.people.items():
         ids = {contact_of.get((number_id, key)) for key in keys}
         contact_id = ids.pop()
@@ -121,10 +117,9 @@ async def refresh(app: App, chats: set[tuple[int, int]]) -> None:
     for start in range(0, len(ordered), GROUP):
         group = ordered[start : start + GROUP]
         async with app.db.pipelined() as tx:
-            await tx.by_key()
             await turn.take(tx, [number_id for number_id, _ in group])
             touched = [{"number_id": n, "contact_id": c, "answered_at": None} for n, c in group]
-            await tx.hot(queries.REFRESH_CHATS, (as_json(touched),))
+            await tx.send(queries.REFRESH_CHATS, (as_json(touched),))
             told: dict[int, dict[str, list[int]]] = {}
             for number_id, contact_id in group:
                 told.setdefault(number_id, {"chats": []})["chats"].append(contact_id)

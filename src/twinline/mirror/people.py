@@ -6,31 +6,45 @@ oldest contact and a record from which it can be undone. All this happens under 
 or merges contacts of the number meanwhile.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from twinline.db import Tx, as_json
+from twinline.db import Asked, Tx, as_json
 from twinline.mirror import queries
 from twinline.mirror.fold import ContactRow, Keys, People, Rows
 from twinline.mirror.models import Folded
 
 
-async def resolve(tx: Tx, rows: Rows, folded: Folded, now: datetime) -> set[tuple[int, str]]:
-    """Gives every person and message of the batch its contact; answers the messages that had come live before."""
-    pairs = list(dict.fromkeys((number_id, key) for number_id, keys in rows.people for key in keys))
-    identified = await tx.hot(queries.IDENTIFY, {"numbers": [n for n, _ in pairs], "keys": [key for _, key in pairs]})
-    recalled = await tx.hot(
-        queries.RECALL,
-        {"numbers": [n for n, _ in rows.messages], "wamids": [wamid for _, wamid in rows.messages]},
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What was asked about a batch: whose its keys are, and what is known of its messages."""
+
+    identified: Asked
+    recalled: Asked
+
+
+def ask(tx: Tx, rows: Rows) -> Questions:
+    keys = dict.fromkeys((number_id, key) for number_id, keys in rows.people for key in keys)
+    return Questions(
+        tx.ask(queries.IDENTIFY, (as_json([{"number_id": n, "key": key} for n, key in keys]),)),
+        tx.ask(queries.RECALL, (as_json([{"number_id": n, "wamid": wamid} for n, wamid in rows.messages]),)),
     )
-    known = _Known(rows, {(n, key): contact for n, key, contact in await identified.fetchall()})
+
+
+async def resolve(tx: Tx, asked: Questions, rows: Rows, folded: Folded, now: datetime) -> set[tuple[int, str]]:
+    """Gives every person and message of the batch its contact; answers the messages that had come live before."""
+    known = _Known(rows)
+    for number_id, key, contact_id, fresh_id in await asked.identified.rows():
+        if contact_id is None:
+            known.fresh_id[number_id, key] = fresh_id
+        else:
+            known.contact_of[number_id, key] = contact_id
     seen: set[tuple[int, str]] = set()
     homeless: list[tuple[int, str]] = []  # media follow-ups that didn't say to whom
-    for number_id, wamid, contact_id, came_live, came in await recalled.fetchall():
+    for number_id, wamid, contact_id, came_live, came in await asked.recalled.rows():
         if contact_id is not None:
             known.contact_of_message[number_id, wamid] = contact_id
         elif came:
@@ -52,7 +66,8 @@ class _Known:
     """Who the people and messages of a batch are, as far as it is known."""
 
     rows: Rows
-    contact_of: dict[tuple[int, str], int]  # (number, key) -> contact
+    contact_of: dict[tuple[int, str], int] = field(default_factory=dict)  # (number, key) -> contact
+    fresh_id: dict[tuple[int, str], int] = field(default_factory=dict)  # (number, nobody's key) -> id for a contact
     contact_of_message: dict[tuple[int, str], int] = field(default_factory=dict)  # (number, wamid) -> contact
 
     def settled(self) -> bool:
@@ -98,12 +113,12 @@ async def _join(tx: Tx, known: _Known, folded: Folded, now: datetime) -> None:
     """New people become contacts; contacts that turn out to be one person are merged into the oldest."""
     groups = known.groups()
     contacts = {root: sorted(int(k[2:]) for k in keys if k.startswith("c:")) for root, keys in groups.items()}
-    await _welcome(tx, [root for root, ids in sorted(contacts.items()) if not ids], contacts)
     fresh: list[tuple[int, str, int]] = []
     gone: dict[int, int] = {}
     for root, members in groups.items():
-        number_id, (winner, *losers) = root[0], contacts[root]
+        number_id = root[0]
         keys = [key for key in members if not key.startswith("c:")]
+        winner, *losers = contacts[root] or [known.fresh_id[number_id, keys[0]]]
         fresh += [(number_id, key, winner) for key in keys if (number_id, key) not in known.contact_of]
         for loser in losers:
             gone[loser] = winner
@@ -113,15 +128,8 @@ async def _join(tx: Tx, known: _Known, folded: Folded, now: datetime) -> None:
         message_key: gone.get(contact_id, contact_id) for message_key, contact_id in known.contact_of_message.items()
     }
     if fresh:
-        numbers, added, owners = zip(*sorted(fresh), strict=True)
-        await tx.hot(queries.ADD_IDENTITIES, {"numbers": list(numbers), "keys": list(added), "contacts": list(owners)})
-
-
-async def _welcome(tx: Tx, newcomers: Sequence[tuple[int, str]], contacts: dict[tuple[int, str], list[int]]) -> None:
-    """Who isn't anybody yet gets a contact id."""
-    if newcomers:
-        ids = await tx.rows(queries.NEW_CONTACT_IDS, (len(newcomers),))
-        contacts.update({root: [contact_id] for root, (contact_id,) in zip(newcomers, ids, strict=True)})
+        added = [{"number_id": n, "key": key, "contact_id": contact_id} for n, key, contact_id in fresh]
+        await tx.send(queries.ADD_IDENTITIES, (as_json(added),))
 
 
 async def _merge(tx: Tx, rows: Rows, folded: Folded, number_id: int, winner: int, loser: int, now: datetime) -> Keys:
@@ -132,7 +140,7 @@ async def _merge(tx: Tx, rows: Rows, folded: Folded, number_id: int, winner: int
     named = {"number": number_id, "winner": winner, "loser": loser, "now": now}
     row: dict[str, Any] = await tx.value(queries.LOSER, named)
     for statement in queries.MERGE:
-        await tx.hot(statement, {**named, "row": as_json(row)})
+        await tx.send(statement, {**named, "row": as_json(row)})
     keys: Keys = tuple(row["keys"])
     known = msgspec.convert({**row, "id": winner}, ContactRow)
     rows.people.setdefault((number_id, keys), ContactRow(number_id)).absorb(known)

@@ -41,16 +41,18 @@ SELECT phone_number_id, waba_id, display_phone FROM numbers
 WHERE phone_number_id = ANY(%(ids)s) OR waba_id = ANY(%(ids)s)
 """
 
+# Whose keys these are. One that is nobody's yet brings a fresh contact id along, for whoever it will turn out to be.
 IDENTIFY = """
-SELECT i.number_id, i.key, i.contact_id
-FROM unnest(%(numbers)s::bigint[], %(keys)s::text[]) AS r(number_id, key)
-JOIN identities i ON i.number_id = r.number_id AND i.key = r.key
+SELECT r.number_id, r.key, i.contact_id,
+       CASE WHEN i.contact_id IS NULL THEN nextval(pg_get_serial_sequence('contacts', 'id')) END
+FROM json_to_recordset(%s::json) AS r(number_id bigint, key text)
+LEFT JOIN identities i ON i.number_id = r.number_id AND i.key = r.key
 """
 
 # What is known of these messages before the batch: its chat, whether it came live, and whether it came at all.
 RECALL = """
 SELECT m.number_id, m.wamid, m.contact_id, m.type IS NOT NULL AND m.live, m.type IS NOT NULL
-FROM unnest(%(numbers)s::bigint[], %(wamids)s::text[]) AS r(number_id, wamid)
+FROM json_to_recordset(%s::json) AS r(number_id bigint, wamid text)
 JOIN messages m ON m.number_id = r.number_id AND m.wamid = r.wamid
 """
 
@@ -77,13 +79,10 @@ WHERE m.contact_id <> r.contact_id
 LIMIT 1
 """
 
-NEW_CONTACT_IDS = """
-SELECT nextval(pg_get_serial_sequence('contacts', 'id')) FROM generate_series(1, %s)
-"""
-
 ADD_IDENTITIES = """
 INSERT INTO identities (number_id, key, contact_id)
-SELECT * FROM unnest(%(numbers)s::bigint[], %(keys)s::text[], %(contacts)s::bigint[]) AS r(number_id, key, contact_id)
+SELECT number_id, key, contact_id
+FROM json_to_recordset(%s::json) AS r(number_id bigint, key text, contact_id bigint)
 ORDER BY number_id, key
 """
 

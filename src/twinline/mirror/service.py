@@ -1,6 +1,5 @@
 """What others may ask of the mirror."""
 
-import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -13,13 +12,11 @@ from twinline.meta import webhooks as wire
 from twinline.mirror import ingest, past, queries
 from twinline.mirror.fold import ContactRow, MessageRow
 from twinline.mirror.models import Follower
-from twinline.rules.identity import LONGEST_PHONE, digits, phone_key, user_key
+from twinline.rules.identity import digits, is_address, is_user_id, phone_key, user_key
 
 logger = log.get("mirror")
 
 GIVEN_UP = timedelta(hours=1)  # a body that waits for longer isn't waiting for its turn any more
-
-BSUID = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")  # Meta: business-scoped user IDs
 
 
 async def claim(tx: Tx, phone_number_id: str, waba_id: str, now: datetime) -> int:
@@ -107,20 +104,20 @@ async def contact_for(tx: Tx, number_id: int, recipient: str) -> int | None:
 
     The caller holds the number's turn.
     """
-    phone = digits(recipient)
-    if BSUID.fullmatch(recipient):
+    if is_user_id(recipient):
         row = ContactRow(number_id, bsuid=recipient, bsuid_v=0)
         key = user_key(recipient)
-    elif 5 <= len(phone) <= LONGEST_PHONE and not any(char.isalpha() or char == "@" for char in recipient):
+    elif is_address(recipient):
+        phone = digits(recipient)
         row = ContactRow(number_id, phone=phone, phone_v=0)
         key = phone_key(phone)
     else:
         return None
-    named = {"numbers": [number_id], "keys": [key]}
-    known = await tx.rows(queries.IDENTIFY, named)
-    if known:
-        return int(known[0][2])
-    row.id = await tx.value(queries.NEW_CONTACT_IDS, (1,))
-    await tx.execute(queries.ADD_IDENTITIES, {**named, "contacts": [row.id]})
+    [(_, _, known, fresh_id)] = await tx.rows(queries.IDENTIFY, (as_json([{"number_id": number_id, "key": key}]),))
+    if known is not None:
+        return int(known)
+    row.id = fresh_id
+    added = {"number_id": number_id, "key": key, "contact_id": row.id}
+    await tx.execute(queries.ADD_IDENTITIES, (as_json([added]),))
     await tx.execute(queries.WRITE_CONTACTS, (msgspec.json.encode([row]).decode(),))
     return row.id
