@@ -7,9 +7,10 @@ is noted where it is heard of: ``after`` (Graph's answer, in the lane), ``heard`
 outbox, and is looked for only while something is stopped.
 
 Nobody but the lane moves rows: ``sort``, at the beginning of each plan, makes *held* what a stop binds and *queued*
-what nothing binds any more, in slices, so that a campaign of any length doesn't keep the number's turn. A stop of the
-whole account is noted with the number that met it, and read by all numbers of its WABA. A number that is offboarded or
-disconnected is a stop like the others.
+what nothing binds any more, in slices, so that a campaign of any length doesn't keep the number's turn. The number's
+row remembers for which stops that was done (``held_for``), so a plan looks at no row while nothing has changed; what is
+written meanwhile is held from the beginning. A stop of the whole account is noted with the number that met it, and read
+by all numbers of its WABA. A number that is offboarded or disconnected is a stop like the others.
 
 What people write to a number that is stopped is refused with the reason (``refusal``); what machines write waits.
 """
@@ -28,7 +29,6 @@ from twinline.rules import lifecycle, outcomes
 from twinline.rules import stops as rules
 from twinline.rules.delivery import Delivery
 from twinline.rules.guard import Refusal
-from twinline.rules.lifecycle import Connection
 from twinline.rules.outcomes import Binds, Class, Outcome, Scope, Way
 from twinline.rules.stops import Relief, Stop
 from twinline.sending.models import Lane, Outgoing
@@ -70,7 +70,9 @@ class Standing:
         return self.binds is Binds.ALL or author != "person"
 
 
-CONNECTION = "SELECT state, state_since, state_reason FROM numbers WHERE id = %(number)s"
+CONNECTION = """
+SELECT state_since, state_reason FROM numbers WHERE id = %(number)s AND state IN ('offboarded', 'disconnected')
+"""
 
 # The number's own; of the others of its account, those that concern it all; of everybody's, the app's.
 STOPS = """
@@ -106,6 +108,9 @@ WHERE o.sending_at > %(since)s AND o.failed_at IS NULL AND t.status <> {int(Deli
   AND t.status >= {int(Delivery.SENT)} AND (%(key)s = '' OR o.type = 'template' AND {TEMPLATE} = %(key)s)
   AND (NOT %(billed)s OR t.detail->'pricing'->>'billable' = 'true')
 """
+
+
+_WHEN_CONNECTED: Final = outcomes.ending(Way.CONNECTED)
 
 
 async def standing(tx: Tx, number_id: int, now: datetime) -> list[Standing]:
@@ -144,11 +149,9 @@ async def _proofs(tx: Tx, stop: Stop) -> list[Relief]:
 
 
 async def _connection(tx: Tx, number_id: int) -> Standing | None:
-    for state, since, reason in await tx.rows(CONNECTION, {"number": number_id}):
-        if state in (Connection.OFFBOARDED, Connection.DISCONNECTED):
-            told = lifecycle.explain(reason)
-            ends = (outcomes.ending(Way.CONNECTED),)
-            return Standing(Scope.NUMBER, "", None, since, None, Binds.ALL, told.says, told.do, ends)
+    for since, reason in await tx.rows(CONNECTION, {"number": number_id}):
+        told = lifecycle.explain(reason)
+        return Standing(Scope.NUMBER, "", None, since, None, Binds.ALL, told.says, told.do, (_WHEN_CONNECTED,))
     return None
 
 
@@ -228,6 +231,11 @@ RETURNING w.contact_id, w.id, w.state
 """
 
 
+HELD_FOR = "SELECT held_for FROM numbers WHERE id = %(number)s"
+ANEW: Final = ""  # every row is to be looked at again
+SET_HELD_FOR = "UPDATE numbers SET held_for = %(held_for)s WHERE id = %(number)s"
+
+
 @dataclass(frozen=True, slots=True)
 class Sorted:
     """``more``: rows are left to sort, so nothing may be sent yet. ``silent_until``: nothing may be sent before.
@@ -243,6 +251,18 @@ class Sorted:
 async def sort(tx: Tx, number_id: int, now: datetime) -> Sorted:
     """Holds the rows that a stop binds, releases those that none binds. The caller holds the number's turn."""
     stopped = await standing(tx, number_id, now)
+    holding = [one for one in stopped if one.holds]
+    paces = [one.until for one in stopped if not one.holds and one.until is not None]
+    ends = [one.until for one in stopped if one.until is not None]
+    more = await _move(tx, number_id, holding, now)
+    return Sorted(more, max(paces, default=None), min(ends, default=None))
+
+
+async def _move(tx: Tx, number_id: int, holding: Sequence[Standing], now: datetime) -> bool:
+    """Brings a slice of the rows into agreement with what stands; whether there is more to do."""
+    held_for = as_json([[one.scope, one.key, one.code, one.binds] for one in holding])
+    if held_for == await tx.value(HELD_FOR, {"number": number_id}):
+        return False
     binding = [
         {
             "place": place,
@@ -251,17 +271,17 @@ async def sort(tx: Tx, number_id: int, now: datetime) -> Sorted:
             "code": one.code,
             "says": one.says,
         }
-        for place, one in enumerate(stopped)
-        if one.holds
+        for place, one in enumerate(holding)
     ]
     named = {"number": number_id, "stops": as_json(binding)}
     held = await tx.rows(HOLD, named) if binding else []
     released = await tx.rows(RELEASE, named)
     if moved := [list(row) for row in (*held, *released)]:
         await events.publish(tx, {number_id: {"outbox": moved, "number": True}}, now)
-    paces = [one.until for one in stopped if not one.holds and one.until is not None]
-    ends = [one.until for one in stopped if one.until is not None]
-    return Sorted(SLICE in (len(held), len(released)), max(paces, default=None), min(ends, default=None))
+    if more := SLICE in (len(held), len(released)):
+        return more
+    await tx.execute(SET_HELD_FOR, {"number": number_id, "held_for": held_for})
+    return False
 
 
 async def after(tx: Tx, number_id: int, row: Outgoing, meaning: Outcome, now: datetime) -> bool:
@@ -279,7 +299,10 @@ async def after(tx: Tx, number_id: int, row: Outgoing, meaning: Outcome, now: da
         return False
     await events.publish(tx, {number_id: {"number": True}}, now)
     stopped = await standing(tx, number_id, now)
-    return any(one.concerns(row.author, row.lane, row.type, row.content) for one in stopped)
+    waits = any(one.concerns(row.author, row.lane, row.type, row.content) for one in stopped)
+    if waits:
+        await tx.execute(SET_HELD_FOR, {"number": number_id, "held_for": ANEW})
+    return waits
 
 
 # --- what is heard ------------------------------------------------------------------------------------------------

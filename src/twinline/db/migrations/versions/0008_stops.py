@@ -31,6 +31,9 @@ CREATE TABLE reliefs (
     PRIMARY KEY (number_id, way, key)
 );
 
+-- The stops for which rows were last held and released, as sending.stops writes them.
+ALTER TABLE numbers ADD COLUMN held_for text NOT NULL DEFAULT '[]';
+
 -- Meta may fail a message long after it took it; settled_at is when it took it.
 ALTER TABLE outbox ADD COLUMN failed_at timestamptz;
 
