@@ -30,6 +30,8 @@ CREATE INDEX outbox_ready ON outbox (number_id, lane, id)
 CREATE INDEX outbox_to_upload ON outbox (number_id, lane, id)
     WHERE state = 'queued' AND not_before IS NULL AND needs_upload;
 CREATE INDEX outbox_postponed ON outbox (number_id, not_before) WHERE state = 'queued' AND not_before IS NOT NULL;
+CREATE INDEX outbox_behind ON outbox (number_id, contact_id) WHERE state = 'queued' AND behind;
+-- Who goes before whom.
 CREATE INDEX outbox_in_chat ON outbox (number_id, contact_id, state, lane, id) WHERE state IN ('queued', 'sending');
 
 -- The pair limit: who was written to so lately that it still counts. Rows whose time is over are swept away.
@@ -50,7 +52,7 @@ def downgrade() -> None:
     op.get_bind().exec_driver_sql(
         """
         DROP TABLE pairs;
-        DROP INDEX outbox_ready, outbox_to_upload, outbox_postponed, outbox_in_chat;
+        DROP INDEX outbox_ready, outbox_to_upload, outbox_postponed, outbox_behind, outbox_in_chat;
         ALTER TABLE outbox DROP behind, DROP throttled, DROP needs_upload;
         ALTER TABLE numbers DROP count_echoes, DROP slow_since, DROP slow_share, DROP slow_recovery;
         CREATE INDEX outbox_waiting ON outbox (number_id, lane, id) WHERE state = 'queued';
