@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -13,6 +12,7 @@ import typer
 import uvicorn
 
 from .app import APP_ID, APP_SECRET, CONFIG_ID, VERIFY_TOKEN, Settings, create
+from .server import Protocol
 
 cli = typer.Typer(add_completion=False, help="A WhatsApp Cloud API with phones and customers, on loopback.")
 
@@ -66,9 +66,8 @@ def serve(
     except ValueError as error:
         typer.echo(f"{error}. Choose another folder with --data, or empty it.", err=True)
         raise typer.Exit(2) from error
-    logging.getLogger("uvicorn.error").addFilter(_quiet)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, timeout_keep_alive=75
+        app, http=Protocol, log_level="warning", access_log=False, timeout_graceful_shutdown=1, timeout_keep_alive=75
     )
     server = _Server(config)
     server.address = address
@@ -81,11 +80,6 @@ def _end_with_stdin(server: uvicorn.Server) -> None:
     while os.read(0, 1024):
         pass
     server.should_exit = True
-
-
-def _quiet(record: logging.LogRecord) -> bool:
-    """Answers cut on purpose aren't failures of the server."""
-    return not (record.exc_info and isinstance(record.exc_info[1], ConnectionResetError))
 
 
 def main() -> None:

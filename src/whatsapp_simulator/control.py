@@ -6,9 +6,11 @@ No authentication: whoever reaches the port may do everything. ``docs/simulator.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, fields
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -17,16 +19,25 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from . import numbers, people, signup, sync
+from . import numbers, people, pricing, signup, sync
 from . import phone as phones
 from .errors import CATALOGUE
-from .graph import Graph, entry
+from .graph import Graph
+from .log import Filter
 from .media import UPLOAD_LIVES
 from .state import ALL_FIELDS, Customer, Fault, Json, Phone
 from .views import VIEWS, View, number, show_customer, show_message, show_phone, show_session, state
 from .world import Refused, World
 
 Action = Callable[[World, Json, dict[str, str]], Any]
+STREAMED = 500
+"""Lines of the log made at a time."""
+WABA_SETTINGS = frozenset(
+    {
+        "name", "country", "currency", "timezone_id", "payment_method", "business_verification_status",
+        "account_review_status",
+    }
+)  # fmt: skip
 
 
 def _json(value: Any, status: int = 200) -> Response:
@@ -137,15 +148,30 @@ def phone_reconnect(world: World, body: Json, at: dict[str, str]) -> Json:
 
 
 def phone_settings(world: World, body: Json, at: dict[str, str]) -> Json:
-    """Name, app version, quality, and how the past is uploaded."""
+    """Name, app version, quality, throughput, service messages counted this month, and how the past is uploaded."""
     phone = world.phone(at["phone"])
     _set(phone.sync_options, body.pop("sync", {}))
+    if "service_count" in body:
+        phone.service_month = f"{pricing.day(world.waba(phone), world.now()):%Y-%m}"
     for key in body:
-        if key not in ("name", "app_version", "country", "quality"):
+        if key not in ("name", "app_version", "country", "quality", "throughput", "service_count"):
             raise Refused(f"{key!r} can't be set.", 400)
     _set(phone, body)
     world.changed("phone", phone=phone.id)
     return show_phone(world, phone)
+
+
+def set_waba(world: World, body: Json, at: dict[str, str]) -> Json:
+    """What the account's own settings hold."""
+    waba = world.state.wabas.get(at["waba"])
+    if waba is None:
+        raise Refused(f"No WABA {at['waba']!r}.", 404)
+    for key in body:
+        if key not in WABA_SETTINGS:
+            raise Refused(f"{key!r} can't be set.", 400)
+    _set(waba, body)
+    world.changed("waba", waba=waba.id)
+    return asdict(waba)
 
 
 def phone_token(world: World, _: Json, at: dict[str, str]) -> Json:
@@ -261,18 +287,37 @@ def set_app(world: World, body: Json, _: dict[str, str]) -> Json:
         raise Refused(f"No such webhook fields: {', '.join(sorted(unknown))}.", 400)
     app.callback_url = body.get("callback_url", app.callback_url)
     app.verify_token = body.get("verify_token", app.verify_token)
-    app.fields = wanted
+    version = str(body.get("webhook_version", app.webhook_version))
+    if not re.fullmatch(r"v\d+\.\d+", version):
+        raise Refused(f"{version!r} isn't a Graph version such as v26.0.", 400)
+    app.webhook_version, app.fields = version, wanted
     world.changed("app")
     return asdict(app)
 
 
 def add_fault(world: World, body: Json, _: dict[str, str]) -> Json:
+    """``lasts`` (seconds on the simulator's clock) may stand for ``until``. A fault for a path isn't tied to an edge
+    unless it says so."""
+    lasts = body.pop("lasts", None)
+    drawn = {"id": world.ids.text(8), "effect": "error", "seed": len(world.state.faults)}
+    if lasts is not None:
+        drawn["until"] = world.now() + float(lasts)
+    if "path" in body:
+        drawn["edge"] = "any"
     try:
-        fault = msgspec.convert({"id": world.ids.text(8), "effect": "error", **body}, Fault, strict=False)
+        fault = msgspec.convert({**drawn, **body}, Fault, strict=False)
     except msgspec.ValidationError as error:
         raise Refused(str(error), 400) from error
     if fault.code not in CATALOGUE:
         raise Refused(f"{fault.code} isn't in the catalogue of errors.", 400)
+    if not 0 <= fault.probability <= 1:
+        raise Refused("probability is a share, from 0 to 1.", 400)
+    if fault.times is not None and fault.times < 1:
+        raise Refused("times is at least 1, or null for until it is removed.", 400)
+    if not 400 <= fault.status <= 599:
+        raise Refused("status is that of an error, 400 to 599.", 400)
+    if unknown := body.keys() - {one.name for one in fields(Fault)}:
+        raise Refused(f"A fault has no {', '.join(sorted(unknown))}.", 400)
     if fault.to is not None and fault.to.startswith("+"):
         fault.to = numbers.digits(fault.to)
     world.state.faults.append(fault)
@@ -342,6 +387,7 @@ ACTIONS: dict[tuple[str, str], Action] = {
     ("POST", "/control/phones/{phone}/reconnect"): phone_reconnect,
     ("POST", "/control/phones/{phone}/settings"): phone_settings,
     ("POST", "/control/phones/{phone}/token"): phone_token,
+    ("POST", "/control/wabas/{waba}"): set_waba,
     ("POST", "/control/customers"): make_customers,
     ("POST", "/control/customers/{customer}/send"): customer_send,
     ("POST", "/control/customers/{customer}/tap"): customer_tap,
@@ -392,18 +438,47 @@ async def flush(request: Request) -> Response:
 
 
 async def log(request: Request) -> Response:
-    """Graph requests seen, oldest first: ``since``, ``limit``, ``path`` (a part of it), ``method``."""
-    graph: Graph = request.app.state.simulator.graph
+    """Graph requests seen, oldest first: of those after ``since`` the newest ``limit``, or with ``page=1`` the oldest,
+    which is how to walk through all. ``next`` is the ``since`` of what follows."""
     query = dict(request.query_params)
     since, limit = number(query, "since", 0), number(query, "limit", 1000)
-    found = [
-        entry(seen)
-        for seen in graph.log
-        if seen.seq > since
-        and query.get("path", "") in seen.path
-        and query.get("method", seen.method).upper() == seen.method
-    ]
-    return _json({"requests": found[-limit:]})
+    graph: Graph = request.app.state.simulator.graph
+    if query.get("page") == "1":
+        found = list(islice(graph.log.after(since, _wanted(query)), limit))
+    else:
+        found = graph.log.newest(since, _wanted(query), limit)
+    return _json({"requests": [seen.shown() for seen in found], "next": found[-1].seq if found else since})
+
+
+def _wanted(query: dict[str, str]) -> Filter:
+    try:
+        return Filter(
+            path=query.get("path", ""),
+            method=query.get("method", "").upper(),
+            status=int(query["status"]) if query.get("status") else None,
+            code=int(query["code"]) if query.get("code") else None,
+            to=query.get("to", ""),
+            fault=query.get("fault", ""),
+            begin=float(query.get("begin") or "-inf"),
+            until=float(query.get("until") or "inf"),
+        )
+    except ValueError as error:
+        raise Refused(f"A filter isn't a number: {error}", 400) from error
+
+
+async def log_lines(request: Request) -> Response:
+    """The whole log, one JSON object a line, with the same filters."""
+    graph: Graph = request.app.state.simulator.graph
+    query = dict(request.query_params)
+    wanted, since = _wanted(query), number(query, "since", 0)
+
+    async def stream() -> AsyncIterator[bytes]:
+        last = since
+        while known := list(islice(graph.log.after(last, wanted), STREAMED)):
+            last = known[-1].seq
+            yield b"".join(orjson.dumps(seen.shown()) + b"\n" for seen in known)
+
+    return StreamingResponse(stream(), media_type="application/x-ndjson", headers={"cache-control": "no-store"})
 
 
 async def put_media(request: Request) -> Response:
@@ -492,6 +567,7 @@ def _view(view: View) -> Callable[[Request], Awaitable[Response]]:
 routes = [
     Route("/control/delivery/flush", flush, methods=["POST"]),
     Route("/control/log", log),
+    Route("/control/log.ndjson", log_lines),
     Route("/control/media", put_media, methods=["POST"]),
     Route("/control/media/{media}", get_media),
     Route("/control/events", events),

@@ -9,43 +9,28 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import cast
 from urllib.parse import parse_qsl
 
 import orjson
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from . import numbers, sending, signup, sync, wire
 from .errors import GraphError, no_such_object
+from .faults import BEFORE, WIRE, Cut
+from .limits import CALLS, REGISTRATION_SPAN, REGISTRATIONS
+from .log import SECRET, Log, Seen
 from .media import LIMITS, UPLOAD_LIVES
-from .state import ALL_FIELDS, Json, Override, Phone, Token, Waba
+from .state import ALL_FIELDS, Fault, Json, Override, Phone, Token, Waba
 from .world import World
 
 SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging", "business_management", "public_profile")
 COUNTED = ("whatsapp_business_management", "whatsapp_business_messaging")
 """Scopes that name their WABAs in ``granular_scopes``."""
-
-
-@dataclass
-class Seen:
-    """A line of the request log. ``at`` is the simulator's clock, ``ms`` real."""
-
-    seq: int
-    at: float
-    method: str
-    path: str
-    query: Json
-    body: Any
-    status: int = 0
-    code: int | None = None
-    ms: float = 0.0
-    answer: Any = None
-    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +53,8 @@ class Call:
     token: Token | None
     is_app: bool
     request: Request
-    upload: File | None = None
-    log: Seen | None = field(default=None, repr=False)
+    upload: File | None
+    log: Seen
 
     @property
     def phone(self) -> Phone:
@@ -78,6 +63,15 @@ class Call:
     @property
     def waba(self) -> Waba:
         return self.world.state.wabas[self.node]
+
+    @property
+    def at(self) -> float:
+        """When the request came, on the simulator's clock."""
+        return self.log.at
+
+    @property
+    def version(self) -> str:
+        return str(self.request.path_params["version"])
 
 
 Handler = Callable[[Call], Awaitable[Json]]
@@ -88,41 +82,43 @@ class Graph:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.log: deque[Seen] = deque(maxlen=20000)
-        self._seq = 0
+        self.log = Log()
 
     async def __call__(self, request: Request) -> Response:
-        began = time.perf_counter()
-        path = request.url.path
-        self._seq += 1
-        query = {k: v for k, v in request.query_params.items() if k not in ("access_token", "client_secret")}
-        seen = Seen(self._seq, self.world.now(), request.method, path, query, None)
-        self.log.append(seen)
-        fault = None
+        began, world = time.perf_counter(), self.world
+        arrived = request.scope.get("extensions", {}).get(WIRE, {}).get("arrived")
+        at = world.now() if arrived is None else world.clock.offset + arrived
+        query = {k: v for k, v in request.query_params.items() if k not in SECRET}
+        seen = self.log.open(at, request.method, request.url.path, query)
+        headers: dict[str, str] = {}
         try:
-            answer, fault = await self._answer(request, seen)
-            seen.status = 200
+            response = await self._respond(request, seen, headers, began)
+        finally:
+            self.log.close(seen)
+        world.hub.tell("request", seq=seen.seq)
+        return response
+
+    async def _respond(self, request: Request, seen: Seen, headers: dict[str, str], began: float) -> Response:
+        fault, seen.status = None, 200
+        try:
+            answer, fault = await self._answer(request, seen, headers)
         except GraphError as error:
             seen.status, seen.code = error.http_status, error.code
             answer = error.body(self.world.ids.trace())
+        seen.answer = orjson.dumps(answer)
         seen.ms = round((time.perf_counter() - began) * 1000, 2)
-        seen.answer = answer
-        self.world.hub.tell("request", seq=seen.seq)
-        body = orjson.dumps(answer)
-        if fault is not None:
-            seen.fault = fault.effect
-            return _spoiled(body, fault.effect, fault.seconds)
-        return Response(body, seen.status, media_type="application/json")
+        response = Response(seen.answer, seen.status, headers, "application/json")
+        return response if fault is None else await _spoiled(response, fault, seen)
 
-    async def _answer(self, request: Request, seen: Seen) -> tuple[Json, Any]:
+    async def _answer(self, request: Request, seen: Seen, headers: dict[str, str]) -> tuple[Json, Fault | None]:
         world = self.world
         node, _, edge = request.path_params["path"].strip("/").partition("/")
-        args, upload = await _arguments(request)
-        if edge == "messages" or upload is None:
-            seen.body = {k: v for k, v in args.items() if k not in ("access_token", "client_secret", "code")} or None
+        args, upload = await _arguments(request, seen)
         token, is_app = (None, False) if (node, edge) == ("oauth", "access_token") else _bearer(world, request, args)
         call = Call(world, request.method, node, args, token, is_app, request, upload, seen)
         kind = _kind(world, call)
+        if kind == "waba":
+            _count(call, headers)
         handler = TABLE.get((request.method, kind, edge))
         if handler is None:
             if edge and any(key[1] == kind and key[2] == edge for key in TABLE):
@@ -130,33 +126,51 @@ class Graph:
             if edge:
                 raise GraphError(2500, message=f"Unknown path components: /{edge}")
             raise no_such_object(request.method, node)
-        recipient = numbers.digits(str(args.get("to") or "")) or args.get("recipient")
-        fault = world.fault(("error", "slow", "no_answer", "half_answer", "lost"), edge or kind, recipient)
-        if fault is not None and fault.effect == "error":
+        fault = None
+        if world.state.faults:
+            fault = world.faults.strike(BEFORE, sending.occasion(world, args, seen.at, edge or kind, seen.path, node))
+        if fault is None:
+            return await handler(call), None
+        world.changed("fault")
+        if fault.effect == "error":
             seen.fault = "error"
-            raise GraphError(fault.code)
-        if fault is not None and fault.effect == "lost":
+            raise GraphError(fault.code, fault.details)
+        if fault.effect in ("lost", "http"):
             return {}, fault
+        if fault.effect == "late":
+            await asyncio.sleep(fault.seconds)
         return await handler(call), fault
 
 
-def _spoiled(body: bytes, effect: str, seconds: float) -> Response:
-    """An answer that goes wrong: late, cut in half, or never coming."""
+async def _spoiled(response: Response, fault: Fault, seen: Seen) -> Response:
+    """An answer that goes wrong: late, without a body, cut in half, or never coming (status 0 in the log)."""
+    seen.fault = fault.effect
+    if fault.effect in ("slow", "late"):
+        if fault.effect == "slow":
+            await asyncio.sleep(fault.seconds)
+        return response
+    seen.status = fault.status if fault.effect == "http" else 0
+    if fault.effect == "http":
+        return Response(b"", fault.status)
+    half = fault.effect == "half_answer"
+    return Cut(bytes(response.body), 0 if half else fault.seconds, half=half)
 
-    async def late() -> Any:
-        if effect != "half_answer":
-            await asyncio.sleep(seconds)
-        if effect == "slow":
-            yield body
-        else:
-            yield body[: len(body) // 2] if effect == "half_answer" else b""
-            raise ConnectionResetError("cut on purpose")
 
-    return StreamingResponse(late(), 200, {"content-length": str(len(body))}, "application/json")
+def _count(call: Call, headers: dict[str, str]) -> None:
+    """Management calls of a WABA are counted by the hour (80007)."""
+    world, at = call.world, call.at
+    registered = any(sending.on_platform(p) for p in world.state.phones.values() if p.waba_id == call.node)
+    wanted = world.state.options.hourly_calls
+    limit = CALLS[registered] if wanted is None else wanted
+    calls = world.calls(call.node)
+    taken = calls.take(at, limit)
+    headers["x-business-use-case-usage"] = calls.usage(call.node, at, limit)
+    if not taken:
+        raise GraphError(80007)
 
 
-async def _arguments(request: Request) -> tuple[Json, File | None]:
-    """Query and body (JSON, form or multipart) as one mapping."""
+async def _arguments(request: Request, seen: Seen) -> tuple[Json, File | None]:
+    """Query and body (JSON, form or multipart) as one mapping; what was sent, but for a file, goes to the log."""
     args: Json = dict(request.query_params)
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if request.method == "GET":
@@ -170,7 +184,10 @@ async def _arguments(request: Request) -> tuple[Json, File | None]:
         return args, None
     raw = await request.body()
     if kind == "application/x-www-form-urlencoded":
-        return args | dict(parse_qsl(raw.decode(errors="replace"))), None
+        form_args = dict(parse_qsl(raw.decode(errors="replace")))
+        seen.body = orjson.dumps(form_args)
+        return args | form_args, None
+    seen.body = raw
     if raw.strip():
         try:
             body = orjson.loads(raw)
@@ -248,7 +265,7 @@ def _phone_fields(world: World, phone: Phone) -> Json:
         "platform_type": "CLOUD_API" if live or phone.register_calls else "NOT_APPLICABLE",
         "status": "CONNECTED" if sending.on_platform(phone) else "DISCONNECTED",
         "account_mode": "LIVE",
-        "throughput": {"level": "STANDARD"},
+        "throughput": {"level": phone.throughput},
         "is_official_business_account": False,
         "whatsapp_business_manager_messaging_limit": "TIER_250",
         "webhook_configuration": {k: v for k, v in urls.items() if v},
@@ -409,7 +426,7 @@ async def subscriptions_of_app(call: Call) -> Json:
                 "object": "whatsapp_business_account",
                 "callback_url": app.callback_url,
                 "active": True,
-                "fields": [{"name": name, "version": "v26.0"} for name in sorted(app.fields)],
+                "fields": [{"name": name, "version": app.webhook_version} for name in sorted(app.fields)],
             }
         ]
     }
@@ -456,13 +473,23 @@ async def smb_app_data(call: Call) -> Json:
 
 
 async def send(call: Call) -> Json:
-    return sending.accept(call.world, call.phone, call.args)
+    return sending.accept(call.world, call.phone, call.args, call.at)
+
+
+def _registering(call: Call) -> None:
+    """Registrations and deregistrations of a number are few (133016)."""
+    phone, at = call.phone, call.at
+    phone.registrations = [then for then in phone.registrations if at - REGISTRATION_SPAN < then <= at]
+    if len(phone.registrations) >= REGISTRATIONS:
+        raise GraphError(133016)
+    phone.registrations.append(at)
 
 
 async def register(call: Call) -> Json:
     """Never to be called for a coexistence number: that it logs the phone out is what integrators fear (not
     documented); here it does, and it is counted."""
     phone = call.phone
+    _registering(call)
     phone.register_calls += 1
     if phone.state != "cloud_only":
         phone.session_destroyed = True
@@ -473,6 +500,7 @@ async def register(call: Call) -> Json:
 
 async def deregister(call: Call) -> Json:
     phone = call.phone
+    _registering(call)
     phone.deregister_calls += 1
     call.world.changed("phone", phone=phone.id)
     if phone.state == "cloud_only":
@@ -539,11 +567,6 @@ async def download(request: Request) -> Response:
     if media is None or query.get("hash") != expected or not ext.isdigit() or world.now() > int(ext):
         return Response("URL signature expired", 404, media_type="text/plain")
     return Response(world.shelf.read(media), media_type=media.mime)
-
-
-def entry(seen: Seen) -> Json:
-    """A log line as JSON."""
-    return asdict(seen)
 
 
 TABLE: dict[tuple[str, str, str], Handler] = {

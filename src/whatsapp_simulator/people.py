@@ -6,7 +6,7 @@ from typing import Any
 
 from . import numbers, wire
 from .sending import deliver_waiting, on_platform, report
-from .state import Customer, Json, Message, Phone
+from .state import Customer, EntryPoint, Json, Message, Phone
 from .world import Refused, World
 
 EDIT_SECONDS = 15 * 60  # Meta: messages/edit reference
@@ -99,8 +99,11 @@ def arrive(
         return
     now = world.now()
     world.second(phone).charge(now)
+    world.timeline(phone).note(now, "in")
     if opens_window:
         phone.windows[customer.id] = now
+    if referral:
+        phone.entries[customer.id] = EntryPoint(now)
     shown = wire.inbound(message, customer, referral)
     world.emit(phone, "messages", wire.value(phone, contacts=[wire.contact(customer)], messages=[shown]))
 

@@ -6,15 +6,16 @@ pauses, and a customer whose phone is off gets the message when it is on again.
 
 from __future__ import annotations
 
-from . import numbers, templates, validate, wire
+from . import marketing, numbers, pricing, templates, validate, wire
 from .errors import NOT_ON_PLATFORM, GraphError
-from .pricing import pricing
-from .state import Customer, Json, Message, Phone
+from .faults import Occasion
+from .state import Customer, Json, Message, Phone, Template
 from .world import Refused, World
 
 WINDOW = 86400.0  # Meta: customer service window
 RANK = {"accepted": 0, "sent": 1, "delivered": 2, "read": 3, "played": 4}
 READ_REACH = 30 * 86400.0  # Meta: read receipts work this long
+REACTION_REACH = 30 * 86400.0  # Meta: reaction messages
 
 
 def on_platform(phone: Phone) -> bool:
@@ -27,25 +28,41 @@ def window_open(phone: Phone, customer: Customer, now: float) -> bool:
     return opened is not None and opened >= (phone.onboarded_at or 0.0) and now < opened + WINDOW
 
 
-def accept(world: World, phone: Phone, body: Json) -> Json:
-    """``POST /<PHONE_NUMBER_ID>/messages``. Raises ``GraphError``."""
+def occasion(world: World, args: Json, at: float, edge: str, path: str, node: str) -> Occasion:
+    """What faults may ask of a call."""
+    phone = node if node in world.state.phones else None
+    if edge != "messages":
+        return Occasion(at, edge, path, phone)
+    digits, bsuid = numbers.digits(str(args.get("to") or "")), str(args.get("recipient") or "")
+    customer = world.customer_by_number(digits) if digits else world.customer_by_bsuid(bsuid)
+    known = (customer.id, customer.number, customer.bsuid) if customer else ()
+    template = args.get("template")
+    name = template.get("name") if isinstance(template, dict) else None
+    return Occasion(at, edge, path, phone, tuple(filter(None, (digits or bsuid, *known))), name)
+
+
+def accept(world: World, phone: Phone, body: Json, at: float | None = None) -> Json:
+    """``POST /<PHONE_NUMBER_ID>/messages``, which came at ``at``. Raises ``GraphError``.
+
+    GUESS: what is wrong with the message itself is said before a limit is."""
     if not on_platform(phone):
         raise GraphError(NOT_ON_PLATFORM)
+    now = world.now() if at is None else at
     if "status" in body:
         return _mark_read(world, phone, body)
     kind = validate.message(body)
-    now = world.now()
     customer, contact, sent_to = _recipient(world, phone, body)
-    template = _template(body) if kind == "template" else None
-    content = _content(world, kind, body)
+    content, usable = _content(world, kind, body)
+    template, rendered = None, None
+    if kind == "template":
+        template = _template(world, phone, content, sent_to)
+        rendered, usable = _filled(world, template, content)
     recipient = customer.id if customer else str(body.get("to") or body.get("recipient"))
-    outside = customer is not None and template is None and not window_open(phone, customer, now)
+    in_window = customer is not None and window_open(phone, customer, now)
+    outside = customer is not None and template is None and not in_window
     if outside and world.state.options.window_error == "sync":
         raise GraphError(131047)
-    if not world.second(phone).take(now):
-        raise GraphError(130429)
-    if world.state.options.pair_limit and not world.pair(phone).take(recipient, now):
-        raise GraphError(131056)
+    _pace(world, phone, recipient, now)
 
     number = customer.number if customer else numbers.digits(recipient)
     message = Message(
@@ -59,13 +76,20 @@ def accept(world: World, phone: Phone, body: Json) -> Json:
         at=now,
         status="accepted",
         opaque=body.get("biz_opaque_callback_data"),
-        category=template.category if template else "service",
+        category=template.category.lower() if template else "service",
+        template=template.id if template else None,
+        shown=rendered,
         sent_to="bsuid" if sent_to == "bsuid" else "phone",
     )
     answer: Json = {"id": message.id}
+    fate = _fate(world, phone, customer, message, body, outside=outside, usable=usable)
+    if fate is None and template is not None and customer is not None:
+        fate = marketing.fate(world, phone, customer, template, now, in_window=in_window)
+    if fate is None and customer is not None:
+        fate = _bill(world, phone, customer, message, in_window=in_window)
     if template is not None:
-        answer["message_status"] = "accepted"
-    fate = _fate(world, phone, customer, message, body, outside=outside)
+        message.held = fate is None and templates.held(template, message, world.state.options, now)
+        answer["message_status"] = "held_for_quality_assessment" if message.held else "accepted"
     if customer is not None:
         if kind != "reaction" and body.get("context"):
             message.context = _quote(world, phone, customer, body["context"])
@@ -78,11 +102,48 @@ def accept(world: World, phone: Phone, body: Json) -> Json:
     pause = world.state.options.sent_delay
     if fate is not None:
         message.error = fate
-        world.timers.after(pause, lambda: _fail(world, phone, customer, message, number))
-    else:
-        assert customer is not None
+        nobody = Customer("", "", number, str(body.get("recipient") or ""), "", phone_visible=False)
+        world.timers.after(pause, lambda: fail(world, message, fate, nobody))
+    elif not message.held:
         world.timers.after(pause, lambda: progress(world, message, "sent"))
     return {"messaging_product": "whatsapp", "contacts": [contact], "messages": [answer]}
+
+
+def _pace(world: World, phone: Phone, recipient: str, now: float) -> None:
+    """The limits of the number (130429) and of the pair (131056)."""
+    timeline, options = world.timeline(phone), world.state.options
+    if not world.second(phone).take(now):
+        timeline.note(now, "too_fast")
+        raise GraphError(130429)
+    if options.pair_limit and not world.pair(phone).take(recipient, now, silence=options.pair_silence):
+        timeline.note(now, "pair")
+        raise GraphError(131056)
+    timeline.note(now, "out")
+
+
+def _bill(world: World, phone: Phone, customer: Customer, message: Message, *, in_window: bool) -> int | None:
+    """Settle the price, and count what is free. Answers the code for what can't be paid for, if so."""
+    waba, options, now = world.waba(phone), world.state.options, message.at
+    entry = phone.entries.get(customer.id)
+    if entry is not None and entry.until is None and now < entry.clicked_at + WINDOW:
+        entry.until = now + options.entry_point_hours * 3600
+    if entry is not None and entry.until is not None and now < entry.until:
+        message.entry_until = entry.until
+    message.price = pricing.price(
+        waba,
+        phone,
+        message.category,
+        now,
+        in_window=in_window,
+        entry=message.entry_until is not None,
+        free=options.free_service,
+    )
+    if message.price["billable"] and not waba.payment_method:
+        message.price = None
+        return 131042  # GUESS: the code for an exhausted free tier without a payment method
+    if message.category == "service" and message.entry_until is None:
+        pricing.count(waba, phone, now)
+    return None
 
 
 def _recipient(world: World, phone: Phone, body: Json) -> tuple[Customer | None, Json, str]:
@@ -99,28 +160,49 @@ def _recipient(world: World, phone: Phone, body: Json) -> tuple[Customer | None,
             customer = world.make_customer(number=number)
         return customer, {"input": given, "wa_id": customer.number if customer else number}, "phone"
     bsuid = str(body["recipient"])
-    customer = world.customer_by_bsuid(bsuid)
-    if customer is None:
-        raise GraphError(131009, "The recipient's business-scoped user ID isn't known.")
-    return customer, {"input": bsuid, "user_id": bsuid}, "bsuid"
+    if not validate.BSUID.fullmatch(bsuid):
+        raise GraphError(131009, "The recipient isn't a business-scoped user ID.")
+    # GUESS: one that nobody has is undeliverable, as a number without WhatsApp is.
+    return world.customer_by_bsuid(bsuid), {"input": bsuid, "user_id": bsuid}, "bsuid"
 
 
-def _template(body: Json) -> templates.Template:
-    name, language = body["template"]["name"], body["template"]["language"]["code"]
-    found = templates.find(name, language)
-    if found is None:
-        raise GraphError(132001, f"template name ({name}) does not exist in {language}")
+def _template(world: World, phone: Phone, content: Json, sent_to: str) -> Template:
+    """The template meant, if it may go to such an address."""
+    found = templates.chosen(world.state.templates.values(), phone.waba_id, content)
+    if found.category == "AUTHENTICATION" and sent_to == "bsuid":
+        raise GraphError(131062)
+    if found.category == "MARKETING" and not world.state.options.marketing_api:
+        raise GraphError(131063)
     return found
 
 
-def _content(world: World, kind: str, body: Json) -> Json:
+def _filled(world: World, template: Template, content: Json) -> tuple[Json, bool]:
+    """The template as the customer reads it, and whether the file in its header can be sent (else 131053)."""
+    fit = True
+
+    def medium(kind: str, given: Json) -> Json:
+        nonlocal fit
+        found, fit = _content(world, kind, {kind: given})
+        return found
+
+    return templates.filled(template, content.get("components"), medium), fit
+
+
+def _content(world: World, kind: str, body: Json) -> tuple[Json, bool]:
+    """The object of the message, and whether its file can be sent as this type (else 131053)."""
     content: Json = body[kind]
-    if kind in validate.MEDIA and content.get("id"):
-        media = world.shelf.get(str(content["id"]), world.now())
-        if media is None:
-            raise GraphError(100, f"Media ID {content['id']} doesn't exist or has expired.")
-        return {**content, "mime_type": media.mime}
-    return content
+    if kind not in validate.MEDIA or not content.get("id"):
+        return content, True
+    media = world.shelf.get(str(content["id"]), world.now())
+    if media is None:
+        raise GraphError(
+            100, f"Param {kind}['id'] is not a valid whatsapp business account media attachment ID: it doesn't exist,"
+            " or has expired."
+        )  # fmt: skip
+    usable = validate.fits(kind, media.mime, media.size, voice=bool(content.get("voice")))
+    if usable and kind == "sticker" and media.size > validate.STILL_STICKER:
+        usable = b"ANIM" in world.shelf.read(media)[:64]
+    return {**content, "mime_type": media.mime}, usable
 
 
 def _quote(world: World, phone: Phone, customer: Customer, context: Json) -> Json | None:
@@ -132,38 +214,50 @@ def _quote(world: World, phone: Phone, customer: Customer, context: Json) -> Jso
 
 
 def _react(world: World, phone: Phone, customer: Customer, content: Json, fate: int | None) -> None:
-    if fate is not None:
-        return
+    if fate is None:
+        world.message(phone, customer.id, content["message_id"]).reactions["business"] = content["emoji"]
+
+
+def _reachable(world: World, phone: Phone, customer: Customer, content: Json) -> bool:
+    """Whether there is such a message to react upon (Meta: reaction messages: of this chat, not older than 30 days, not
+    deleted, not a reaction)."""
     try:
         target = world.message(phone, customer.id, content["message_id"])
     except Refused:
-        return
-    target.reactions["business"] = content.get("emoji", "")
+        return False
+    return target.type != "reaction" and not target.revoked and world.now() - target.at <= REACTION_REACH
 
 
 def _fate(
-    world: World, phone: Phone, customer: Customer | None, message: Message, body: Json, *, outside: bool
+    world: World, phone: Phone, customer: Customer | None, message: Message, body: Json, *, outside: bool, usable: bool
 ) -> int | None:
     """The code this message will fail with after its 200, if any."""
-    for address in (numbers.digits(str(body.get("to") or "")), body.get("recipient"), customer and customer.id):
-        if address:
-            fault = world.fault(("fail",), "messages", str(address))
-            if fault is not None:
-                return fault.code
+    if world.state.faults:
+        fault = world.faults.strike(("fail",), occasion(world, body, message.at, "messages", "", phone.id))
+        if fault is not None:
+            world.changed("fault")
+            return fault.code
     if customer is None:
         return 131026
+    key = body.get("recipient_identity_key_hash")
+    if key is not None and key != wire.identity_key(customer):
+        return 137000
+    if not usable:
+        return 131053
     if outside:
         return 131047
-    if message.category == "marketing" and customer.id in phone.stopped:
-        return 131050
+    if message.type == "reaction" and not _reachable(world, phone, customer, message.content):
+        return 131009
     return None
 
 
-def _fail(world: World, phone: Phone, customer: Customer | None, message: Message, number: str) -> None:
-    message.status = "failed"
-    nobody = Customer("", "", number, "", "")
-    shown = wire.status(message, customer or nobody, "failed", world.now(), None)
-    world.emit(phone, "messages", wire.status_value(phone, customer or nobody, shown))
+def fail(world: World, message: Message, code: int, nobody: Customer | None = None) -> None:
+    """The end of a message. ``nobody``: how the recipient was addressed, if there is no such customer."""
+    phone, customer = world.state.phones[message.phone], world.state.customers.get(message.customer) or nobody
+    assert customer is not None
+    message.status, message.error = "failed", code
+    shown = wire.status(message, customer, "failed", world.now(), None)
+    world.emit(phone, "messages", wire.status_value(phone, customer, shown))
     world.changed("status", phone=phone.id, customer=message.customer, message=message.id, status="failed")
 
 
@@ -177,9 +271,18 @@ def report(world: World, message: Message, status: str) -> None:
     world.changed("status", phone=phone.id, customer=customer.id, message=message.id, status=status)
     if not on_platform(phone) or (message.origin != "api" and not world.state.options.app_statuses):
         return
-    priced = pricing(message.category) if status in ("sent", "delivered") or skipped else None
-    shown = wire.status(message, customer, status, world.now(), priced)
+    shown = wire.status(message, customer, status, world.now(), None)
+    if message.price is not None and (status in ("sent", "delivered") or skipped):
+        shown |= _priced(world, message, message.price)
     world.emit(phone, "messages", wire.status_value(phone, customer, shown))
+
+
+def _priced(world: World, message: Message, price: Json) -> Json:
+    """``pricing``, and ``conversation`` where there still is one."""
+    entered = message.entry_until
+    about = message.id if entered is None else f"{message.phone}:{message.customer}:{entered}"
+    known = pricing.conversation(about, price, world.state.app.webhook_version, message.at, entered)
+    return {**({"conversation": known} if known else {}), "pricing": price}
 
 
 def progress(world: World, message: Message, status: str) -> None:
@@ -207,25 +310,29 @@ def resume(world: World) -> None:
     for message in world.state.messages.values():
         if message.direction != "out" or message.origin == "history" or not message.customer:
             continue
+        if message.held:
+            continue
         if message.status == "accepted" and message.error is None:
             progress(world, message, "sent")
-        elif message.status == "accepted":
-            phone, customer = world.state.phones[message.phone], world.state.customers[message.customer]
-            _fail(world, phone, customer, message, customer.number)
+        elif message.status == "accepted" and message.error is not None:
+            fail(world, message, message.error)
         elif message.status == "sent" and world.state.options.auto_deliver:
             progress(world, message, "delivered")
 
 
 def _mark_read(world: World, phone: Phone, body: Json) -> Json:
     """Read receipt, and typing indicator when asked for. Marks all earlier messages of the chat."""
-    if body.get("status") != "read":
-        raise GraphError(131009, "status must be read.")
-    message = world.state.messages.get(str(body.get("message_id")))
-    now = world.now()
-    if message is None or message.phone != phone.id or message.direction != "in" or now - message.at > READ_REACH:
+    validate.receipt(body)
+    message = world.state.messages.get(body["message_id"])
+    if message is None or message.phone != phone.id or message.direction != "in":
         raise GraphError(131009, "message_id isn't a message received by this phone number.")
-    for earlier in world.live(phone, message.customer):
+    if world.now() - message.at > READ_REACH:
+        raise GraphError(131009, "The message came more than 30 days ago.")
+    for earlier_id in reversed(phone.chats.get(message.customer, ())):
+        earlier = world.state.messages[earlier_id]
         if earlier.direction == "in" and earlier.at <= message.at:
+            if earlier.status == "read":
+                break  # and so is all before it
             earlier.status = "read"
     phone.unread.pop(message.customer, None)
     world.changed("read", phone=phone.id, customer=message.customer)

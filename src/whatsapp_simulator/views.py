@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
-from . import sending, signup, templates
+from . import pacing, pricing, sending, signup
 from .state import Customer, Json, Message, Phone, Session
-from .world import World
+from .world import Refused, World
 
 
 def show_phone(world: World, phone: Phone) -> Json:
@@ -34,6 +34,9 @@ def show_phone(world: World, phone: Phone) -> Json:
         "register_calls": phone.register_calls,
         "deregister_calls": phone.deregister_calls,
         "session_destroyed": phone.session_destroyed,
+        "throughput": phone.throughput,
+        "per_second": world.throughput(phone),
+        "service_count": pricing.used(waba, phone, world.now()),
         "subscribed": waba.subscribed,
         "pending_session": phone.pending_session,
     }
@@ -44,9 +47,9 @@ def show_customer(customer: Customer) -> Json:
 
 
 def show_message(message: Message) -> Json:
-    shown = {key: value for key, value in vars(message).items() if key != "priced"}
-    if message.type == "template":
-        shown["text"] = templates.text(message.content)
+    shown = dict(vars(message))
+    if message.shown is not None:
+        shown["text"] = message.shown["body"]
     return shown
 
 
@@ -152,6 +155,27 @@ def _contacts(world: World, _: dict[str, str], at: dict[str, str]) -> Json:
     return {"contacts": [{"customer": who, **asdict(one)} for who, one in book.items()]}
 
 
+def _pacing(world: World, query: dict[str, str], _: dict[str, str]) -> Json:
+    """How fast numbers spoke: ``phone`` (an id; else all), ``since`` and ``until`` (unix seconds), ``window`` (seconds,
+    1), ``limit`` (else Meta's), ``instants=1`` for each message's."""
+    phones = [world.phone(query["phone"])] if query.get("phone") else list(world.state.phones.values())
+    try:
+        since, until = (float(query[key]) if query.get(key) else None for key in ("since", "until"))
+        window = float(query.get("window") or 1)
+    except ValueError as error:
+        raise Refused(f"since, until and window are numbers: {error}", 400) from error
+    if window <= 0:
+        raise Refused("window is a number of seconds above 0.", 400)
+    told = []
+    for phone in phones:
+        found = world.timeline(phone).between(since, until)
+        one = {"phone": phone.id, **pacing.judge(found, number(query, "limit", world.throughput(phone)), window)}
+        if query.get("instants") == "1":
+            one["instants"] = [[instant.us, instant.kind] for instant in found]
+        told.append(one)
+    return told[0] if query.get("phone") else {"phones": told}
+
+
 View = Callable[[World, dict[str, str], dict[str, str]], Json]
 VIEWS: dict[str, View] = {
     "/control/state": state,
@@ -167,6 +191,8 @@ VIEWS: dict[str, View] = {
     "/control/options": lambda w, _, __: asdict(w.state.options),
     "/control/delivery": lambda w, _, __: {**asdict(w.state.delivery), **w.courier.summary()},
     "/control/deliveries": _deliveries,
+    "/control/pacing": _pacing,
+    "/control/wabas": lambda w, _, __: {"wabas": [asdict(one) for one in w.state.wabas.values()]},
     "/control/app": lambda w, _, __: asdict(w.state.app),
     "/control/faults": lambda w, _, __: {"faults": [asdict(f) for f in w.state.faults]},
     "/signup/sessions/{session}": lambda w, _, at: show_session(signup.find(w, at["session"])),

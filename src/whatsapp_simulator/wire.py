@@ -6,6 +6,7 @@ sent as empty strings. Timestamps in messages are strings of unix seconds.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .errors import in_webhook
-from .state import BookEntry, Customer, Hook, Json, Message, Phone, Waba
+from .state import BookEntry, Customer, Hook, Json, Message, Phone, Template, Waba
 
 MEDIA_TYPES = frozenset({"image", "video", "audio", "document", "sticker"})
 
@@ -68,6 +69,12 @@ def contact(customer: Customer, *, username: bool = True) -> Json:
         seen["wa_id"] = customer.number
     seen["user_id"] = customer.bsuid
     return seen
+
+
+def identity_key(customer: Customer) -> str:
+    """The hash of the key that WhatsApp knows a person by: another one after a change of number."""
+    raw = hashlib.sha256(f"identity:{customer.number}:{customer.bsuid}".encode()).digest()
+    return base64.b64encode(raw[:15]).decode()
 
 
 def _payload(message: Message) -> Json:
@@ -179,3 +186,40 @@ def book_entry(customer: Customer, entry: BookEntry | None, at: float) -> Json:
 
 def waba_info(waba: Waba, **more: str) -> Json:
     return {"waba_id": waba.id, "owner_business_id": waba.owner_business_id, **more}
+
+
+# -- templates -----------------------------------------------------------------------------------------------------
+
+
+def template(one: Template, **parts: Any) -> Json:
+    """The value of a change that speaks of a template: ids are numbers here, and text in REST."""
+    return {
+        **parts,
+        "message_template_id": int(one.id),
+        "message_template_name": one.name,
+        "message_template_language": one.language,
+    }
+
+
+def template_status(one: Template, event: str, reason: str | None = "NONE", **parts: Any) -> Json:
+    shown = template(one, event=event)
+    return {**shown, "reason": reason, "message_template_category": one.category, **parts}
+
+
+def template_components(one: Template) -> Json:
+    """What of an edited template the webhook repeats: texts, and buttons that lead somewhere."""
+    found = {part["type"]: part for part in one.components}
+    shown = template(one, message_template_element=found["BODY"]["text"])
+    for key, kind in (("message_template_title", "HEADER"), ("message_template_footer", "FOOTER")):
+        if found.get(kind, {}).get("text"):
+            shown[key] = found[kind]["text"]
+    buttons = [
+        {
+            f"message_template_button_{key}": button[key]
+            for key in ("type", "text", "url", "phone_number")
+            if button.get(key)
+        }
+        for button in found.get("BUTTONS", {}).get("buttons", ())
+        if button["type"] in ("URL", "PHONE_NUMBER")
+    ]
+    return shown | ({"message_template_buttons": buttons} if buttons else {})

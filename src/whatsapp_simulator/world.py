@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from random import Random
 from typing import Any
 
-from . import numbers, phrases, wire
+from . import numbers, phrases, templates, wire
 from .clock import Clock
 from .delivery import Courier
 from .events import Hub
+from .faults import Faults
 from .history import Past, folded
 from .ids import Ids
-from .limits import COEXISTENCE_PER_SECOND, ORDINARY_PER_SECOND, PairLimit, SlidingSecond
+from .limits import COEXISTENCE_PER_SECOND, ORDINARY_PER_SECOND, HourlyCalls, PairLimit, SlidingSecond
 from .media import URL_LIVES, WEBHOOK_LIVES, Shelf, webhook_hash
-from .state import BookEntry, Customer, Fault, HistoryPlan, Hook, Json, Message, Phone, State, Token, Waba
+from .pacing import Timeline
+from .state import BookEntry, Customer, HistoryPlan, Hook, Json, Message, Phone, State, Token, Waba
 
 
 class Refused(Exception):
@@ -72,8 +73,10 @@ class World:
         self.tasks: set[asyncio.Task[None]] = set()
         self.base_url = base_url
         self.dirty = True
-        self._fault_dice = Random(f"{state.seed}:faults:{state.generation}")
+        self.faults = Faults(state)
         self._seconds: dict[str, SlidingSecond] = {}
+        self._timelines: dict[str, Timeline] = {}
+        self._calls: dict[str, HourlyCalls] = {}
         self._pairs: dict[str, PairLimit] = {}
         self._by_number: dict[str, str] = {}
         self._by_bsuid: dict[str, str] = {}
@@ -104,6 +107,10 @@ class World:
         entry = self.state.app.business_id if partner else waba.id
         change = wire.change("account_update", {"event": event, **parts})
         self.courier.send(Hook("account_update", waba.id, entry, change, time=int(self.now())))
+
+    def emit_waba(self, waba: Waba, field: str, value: Json) -> None:
+        """A change that speaks of the whole WABA: templates, capabilities."""
+        self.courier.send(Hook(field, waba.id, waba.id, wire.change(field, value), time=int(self.now())))
 
     async def stop(self) -> None:
         """Drop what is due and what runs; webhooks not acknowledged stay in the state."""
@@ -234,34 +241,35 @@ class World:
         check = wire.signature(self.state.app.secret, f"{media_id}:{expires}".encode())[7:39]
         return f"{self.base_url}/media-download/?mid={media_id}&ext={expires}&hash={check}"
 
-    # -- limits and faults ---------------------------------------------------------------------------------
+    # -- limits --------------------------------------------------------------------------------------------
+
+    def throughput(self, phone: Phone) -> int:
+        """Messages a second that Meta lets through."""
+        if self.state.options.throughput is not None:
+            return self.state.options.throughput
+        return ORDINARY_PER_SECOND[phone.throughput] if phone.state == "cloud_only" else COEXISTENCE_PER_SECOND
 
     def second(self, phone: Phone) -> SlidingSecond:
         found = self._seconds.get(phone.id)
         if found is None:
-            limit = ORDINARY_PER_SECOND if phone.state == "cloud_only" else COEXISTENCE_PER_SECOND
-            found = self._seconds[phone.id] = SlidingSecond(limit)
+            found = self._seconds[phone.id] = SlidingSecond()
+        found.limit = self.throughput(phone)
         return found
 
     def pair(self, phone: Phone) -> PairLimit:
-        return self._pairs.setdefault(phone.id, PairLimit())
+        found = self._pairs.get(phone.id)
+        if found is None:
+            found = self._pairs[phone.id] = PairLimit()
+        return found
 
-    def fault(self, effects: tuple[str, ...], edge: str, recipient: str | None) -> Fault | None:
-        """The first fault that applies, with one of its times used up."""
-        for fault in self.state.faults:
-            if fault.effect not in effects or fault.edge not in (edge, "any"):
-                continue
-            if fault.to is not None and fault.to != recipient:
-                continue
-            if fault.probability < 1 and self._fault_dice.random() >= fault.probability:
-                continue
-            if fault.times is not None:
-                fault.times -= 1
-                if fault.times <= 0:
-                    self.state.faults.remove(fault)
-            self.dirty = True
-            return fault
-        return None
+    def calls(self, waba_id: str) -> HourlyCalls:
+        return self._calls.setdefault(waba_id, HourlyCalls())
+
+    def timeline(self, phone: Phone) -> Timeline:
+        found = self._timelines.get(phone.id)
+        if found is None:
+            found = self._timelines[phone.id] = Timeline()
+        return found
 
     # -- making things -------------------------------------------------------------------------------------
 
@@ -336,6 +344,8 @@ class World:
         if waba_id is None:
             waba_id = self.ids.number()
             self.state.wabas[waba_id] = Waba(waba_id, name, self.ids.number(), country=country)
+            samples = templates.furnish(self.ids, waba_id, self.base_url, self.now())
+            self.state.templates |= {one.id: one for one in samples}
         elif waba_id not in self.state.wabas:
             raise Refused(f"No WABA {waba_id!r}.", 404)
         phone = Phone(self.ids.number(), waba_id, number, name, country, app_version)
