@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.routing import Route
 
-from . import control, pages, sending, store, sync
+from . import control, pages, sending, store, sync, template_life
 from .clock import Clock
 from .delivery import Courier
 from .graph import Graph, download
@@ -91,6 +91,7 @@ class Simulator:
     async def start(self) -> None:
         await self.world.courier.start()
         sending.resume(self.world)
+        self.world.run(template_life.watch(self.world))
         sync.resume(self.world)
 
     async def stop(self) -> None:

@@ -86,6 +86,7 @@ CATALOGUE: dict[int, Spec] = {
     131057: Spec(503, "Account in maintenance mode", "Business Account is in maintenance mode", transient=True),
     131060: Spec(400, "This message is currently unavailable.", "This message is currently unavailable."),
     131062: Spec(400, "Business-scoped user ID is not supported for this message"),
+    131063: Spec(400, "Marketing messages are disabled", "Marketing templates can't be sent by the Cloud API."),
     131064: Spec(400, "Messaging limit reached because of template misclassification"),
     132000: Spec(400, "Number of parameters does not match the expected number of params"),
     132001: Spec(404, "Template name does not exist in the translation", "Template does not exist."),

@@ -19,7 +19,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from . import numbers, sending, signup, sync, wire
+from . import marketing, numbers, sending, signup, sync, template_api, upload_api, wire
 from .errors import GraphError, no_such_object
 from .faults import BEFORE, WIRE, Cut
 from .limits import CALLS, REGISTRATION_SPAN, REGISTRATIONS
@@ -72,6 +72,19 @@ class Call:
     @property
     def version(self) -> str:
         return str(self.request.path_params["version"])
+
+    def select(self, known: Json, default: tuple[str, ...], what: str) -> Json:
+        """Only what ``fields`` names, always with the id."""
+        wanted = [f.strip() for f in str(self.args.get("fields") or "").split(",") if f.strip()] or list(default)
+        shown: Json = {}
+        for name in wanted:
+            plain = re.split(r"[.({]", name)[0]
+            if plain not in known:
+                text = f"(#100) Tried accessing nonexisting field ({plain}) on node type ({what})"
+                raise GraphError(100, message=text)
+            if known[plain] is not None:
+                shown[plain] = known[plain]
+        return {**shown, "id": known["id"]}
 
 
 Handler = Callable[[Call], Awaitable[Json]]
@@ -173,7 +186,8 @@ async def _arguments(request: Request, seen: Seen) -> tuple[Json, File | None]:
     """Query and body (JSON, form or multipart) as one mapping; what was sent, but for a file, goes to the log."""
     args: Json = dict(request.query_params)
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
-    if request.method == "GET":
+    # The bytes of a resumable upload are its own business, whatever their type is said to be.
+    if request.method == "GET" or f"/{upload_api.SCHEME}" in request.url.path:
         return args, None
     if kind == "multipart/form-data":
         async with request.form() as form:
@@ -202,7 +216,7 @@ async def _arguments(request: Request, seen: Seen) -> tuple[Json, File | None]:
 def _bearer(world: World, request: Request, args: Json) -> tuple[Token | None, bool]:
     """The business token, or whether it is the app's own. Raises 190."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    text = given.strip() if scheme.lower() == "bearer" else str(args.get("access_token") or "")
+    text = given.strip() if scheme.lower() in ("bearer", "oauth") else str(args.get("access_token") or "")
     if text == world.state.app.token:
         return None, True
     token = world.state.tokens.get(text)
@@ -225,25 +239,16 @@ def _kind(world: World, call: Call) -> str:
         return "waba"
     if node in state.phones and state.phones[node].waba_id in allowed:
         return "phone"
+    if node in state.templates and state.templates[node].waba_id in allowed:
+        return "template"
     if node in state.media and call.token is not None:
         return "media"
+    if upload_api.found(world, node) is not None:
+        return "upload"
     raise no_such_object(call.method, node)
 
 
 # -- fields ------------------------------------------------------------------------------------------------------
-
-
-def _select(call: Call, known: Json, default: tuple[str, ...], what: str) -> Json:
-    """Only what ``fields`` names, always with the id."""
-    wanted = [f.strip() for f in str(call.args.get("fields") or "").split(",") if f.strip()] or list(default)
-    shown: Json = {}
-    for name in wanted:
-        plain = re.split(r"[.({]", name)[0]
-        if plain not in known:
-            raise GraphError(100, message=f"(#100) Tried accessing nonexisting field ({plain}) on node type ({what})")
-        if known[plain] is not None:
-            shown[plain] = known[plain]
-    return {**shown, "id": known["id"]}
 
 
 def _phone_fields(world: World, phone: Phone) -> Json:
@@ -267,7 +272,7 @@ def _phone_fields(world: World, phone: Phone) -> Json:
         "account_mode": "LIVE",
         "throughput": {"level": phone.throughput},
         "is_official_business_account": False,
-        "whatsapp_business_manager_messaging_limit": "TIER_250",
+        "whatsapp_business_manager_messaging_limit": marketing.portfolio(world, world.waba(phone)).tier,
         "webhook_configuration": {k: v for k, v in urls.items() if v},
     }
 
@@ -284,13 +289,13 @@ PHONE_DEFAULT = (
 
 
 async def get_phone(call: Call) -> Json:
-    return _select(call, _phone_fields(call.world, call.phone), PHONE_DEFAULT, "WhatsAppBusinessPhoneNumber")
+    return call.select(_phone_fields(call.world, call.phone), PHONE_DEFAULT, "WhatsAppBusinessPhoneNumber")
 
 
 async def get_phones(call: Call) -> Json:
     """Meta: phone numbers of a WABA; those that left the platform aren't in it."""
     there = [p for p in call.world.state.phones.values() if p.waba_id == call.node and p.state not in ("app_only",)]
-    data = [_select(call, _phone_fields(call.world, p), PHONE_DEFAULT, "WhatsAppBusinessPhoneNumber") for p in there]
+    data = [call.select(_phone_fields(call.world, p), PHONE_DEFAULT, "WhatsAppBusinessPhoneNumber") for p in there]
     return {"data": data, "paging": {"cursors": {"before": "QVFI", "after": "QVFJ"}}} if data else {"data": []}
 
 
@@ -309,13 +314,13 @@ async def get_waba(call: Call) -> Json:
         "owner_business_info": {"name": waba.name, "id": waba.owner_business_id},
         "primary_business_location": waba.country,
     }
-    return _select(call, known, ("name", "timezone_id", "message_template_namespace"), "WhatsAppBusinessAccount")
+    return call.select(known, ("name", "timezone_id", "message_template_namespace"), "WhatsAppBusinessAccount")
 
 
 async def get_app(call: Call) -> Json:
     app = call.world.state.app
     known = {"id": app.id, "name": app.name, "namespace": "", "link": call.world.base_url, "category": "Business"}
-    return _select(call, known, ("name", "category", "link"), "Application")
+    return call.select(known, ("name", "category", "link"), "Application")
 
 
 # -- tokens ------------------------------------------------------------------------------------------------------
@@ -590,4 +595,6 @@ TABLE: dict[tuple[str, str, str], Handler] = {
     ("POST", "phone", "deregister"): deregister,
     ("GET", "media", ""): get_media,
     ("DELETE", "media", ""): delete_media,
+    **template_api.TABLE,
+    **upload_api.TABLE,
 }

@@ -168,9 +168,10 @@ def tap(world: World, customer: Customer, phone: Phone, message_id: str, choice:
                 picked = {key: row[key] for key in ("id", "title", "description") if key in row}
                 given = {"type": "list_reply", "list_reply": picked}
                 return write(world, customer, phone, "interactive", {"content": given, "reply_to": message_id})
-    if offer.type == "template":
-        content = {"payload": choice, "text": choice}
-        return write(world, customer, phone, "button", {"content": content, "reply_to": message_id})
+    for button in (offer.shown or {}).get("buttons", []):
+        if button["type"] == "QUICK_REPLY" and choice in (button["payload"], button["text"]):
+            content = {"payload": button["payload"], "text": button["text"]}
+            return write(world, customer, phone, "button", {"content": content, "reply_to": message_id})
     raise Refused(f"This message has no choice {choice!r}.", 404)
 
 

@@ -82,9 +82,7 @@ def accept(world: World, phone: Phone, body: Json, at: float | None = None) -> J
         sent_to="bsuid" if sent_to == "bsuid" else "phone",
     )
     answer: Json = {"id": message.id}
-    fate = _fate(world, phone, customer, message, body, outside=outside, usable=usable)
-    if fate is None and template is not None and customer is not None:
-        fate = marketing.fate(world, phone, customer, template, now, in_window=in_window)
+    fate = _fate(world, phone, customer, message, body, template, in_window=in_window, usable=usable)
     if fate is None and customer is not None:
         fate = _bill(world, phone, customer, message, in_window=in_window)
     if template is not None:
@@ -229,7 +227,15 @@ def _reachable(world: World, phone: Phone, customer: Customer, content: Json) ->
 
 
 def _fate(
-    world: World, phone: Phone, customer: Customer | None, message: Message, body: Json, *, outside: bool, usable: bool
+    world: World,
+    phone: Phone,
+    customer: Customer | None,
+    message: Message,
+    body: Json,
+    template: Template | None,
+    *,
+    in_window: bool,
+    usable: bool,
 ) -> int | None:
     """The code this message will fail with after its 200, if any."""
     if world.state.faults:
@@ -244,7 +250,9 @@ def _fate(
         return 137000
     if not usable:
         return 131053
-    if outside:
+    if template is not None:
+        return marketing.fate(world, phone, customer, template, message.at, in_window=in_window)
+    if not in_window:
         return 131047
     if message.type == "reaction" and not _reachable(world, phone, customer, message.content):
         return 131009

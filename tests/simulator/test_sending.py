@@ -160,24 +160,6 @@ async def test_a_phone_that_is_off_gets_its_messages_when_it_is_on_again(sim):
     assert sorted(s["status"] for s in sim.platform.statuses(wamid)) == ["delivered", "read", "sent"]
 
 
-async def test_marketing_to_a_person_who_stopped_it_fails(sim):
-    await sim.connect()
-    await sim.post("/control/customers/c1/marketing", value="stop")
-    sent = await sim.graph(
-        "POST",
-        f"{sim.phone.id}/messages",
-        messaging_product="whatsapp",
-        to="14155550171",
-        type="template",
-        template={"name": "spring_sale", "language": {"code": "en_US"}},
-    )
-    await sim.flush()
-    (preference,) = sim.platform.changes("user_preferences")[0]["user_preferences"]
-    assert (preference["value"], preference["wa_id"]) == ("stop", "14155550171")
-    assert isinstance(preference["timestamp"], int)
-    assert sim.platform.statuses(sent["messages"][0]["id"])[0]["errors"][0]["code"] == 131050
-
-
 @pytest.mark.parametrize(
     ("body", "code"),
     [
