@@ -1,9 +1,10 @@
 """Webhooks out.
 
 Every change waits in one line. A pool of workers takes what is waiting for one address, as much as a batch may hold,
-signs the bytes and posts them. Anything but a 2xx inside the time-out comes back into the line after a pause that
-grows with the attempt, as Meta does it over days and this over seconds. So a change is delivered at least once, in no
-promised order; ``duplicate`` and ``shuffle`` make a point of it.
+signs the bytes and posts them; from one POST to the next a moment passes, in which more gathers. Anything but a 2xx
+inside the time-out comes back into the line after a pause that grows with the attempt, as Meta does it over days and
+this over seconds. So a change is delivered at least once, in no promised order; ``duplicate`` and ``shuffle`` make a
+point of it.
 
 A change is put in line only if the app is subscribed to its field and, for everything but ``account_update``, if the
 WABA is subscribed too. The address is the number's override, else the WABA's, else the app's.
@@ -62,6 +63,8 @@ class Courier:
         self._resting: dict[int, Hook] = {}
         self._flying: dict[int, list[Hook]] = {}
         self._ready = asyncio.Event()
+        self._next = 0.0
+        """When the next POST may leave, on the monotonic clock."""
         self._workers: list[asyncio.Task[None]] = []
         self._seq = 0
         self.log: deque[Delivery] = deque(maxlen=5000)
@@ -158,8 +161,11 @@ class Courier:
             while not self._line or self.state.delivery.paused:
                 self._ready.clear()
                 await self._ready.wait()
-            if self.state.delivery.batch_wait:
-                await asyncio.sleep(self.state.delivery.batch_wait)
+            pause = self._next - time.monotonic()
+            if pause > 0 and len(self._line) < self.state.delivery.batch_max:
+                await asyncio.sleep(pause)
+                continue
+            self._next = time.monotonic() + self.state.delivery.batch_wait
             url, hooks = self._take()
             if hooks:
                 await self._post(url, hooks)
