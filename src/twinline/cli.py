@@ -35,8 +35,9 @@ from twinline.numbers import service as numbering
 from twinline.numbers.models import Number
 from twinline.operate import OperatorError
 from twinline.rules.identity import LONGEST_PHONE, digits
+from twinline.rules.refusal import Refused
 from twinline.sending import service as sending
-from twinline.sending.models import Draft, Lane, Refused
+from twinline.sending.models import Draft, Lane
 from twinline.settings import Settings
 
 # uvloop has no Windows.

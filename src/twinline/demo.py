@@ -25,8 +25,9 @@ import httpx
 from twinline.app import App, open_app
 from twinline.db import embedded
 from twinline.rules.delivery import Delivery
+from twinline.rules.refusal import Refused
 from twinline.sending import service as sending
-from twinline.sending.models import Draft, Lane, Refused
+from twinline.sending.models import Draft, Lane
 from twinline.settings import Settings
 
 T = TypeVar("T")

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import procrastinate
 
 from twinline.app import App
+from twinline.costs import jobs as costs_jobs
+from twinline.costs import service as costs
 from twinline.db import jobs
 from twinline.mirror import jobs as mirror_jobs
 from twinline.mirror.models import Follower
@@ -12,13 +14,21 @@ from twinline.numbers import jobs as numbers_jobs
 from twinline.numbers import lifecycle
 from twinline.sending import jobs as sending_jobs
 from twinline.sending import service as sending
+from twinline.templates import jobs as templates_jobs
+from twinline.templates import news as templates
 
-BLUEPRINTS = (mirror_jobs.blueprint, sending_jobs.blueprint, numbers_jobs.blueprint)
+BLUEPRINTS = (
+    mirror_jobs.blueprint,
+    sending_jobs.blueprint,
+    numbers_jobs.blueprint,
+    costs_jobs.blueprint,
+    templates_jobs.blueprint,
+)
 
 
 def followers(app: App) -> Sequence[Follower]:
     """Whom the ingest calls inside its transaction after each batch, in this order."""
-    return [sending.follow, lifecycle.follow]
+    return [sending.follow, costs.follow, lifecycle.follow, templates.follow]
 
 
 def engine(app: App) -> procrastinate.App:

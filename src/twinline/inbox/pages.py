@@ -25,8 +25,9 @@ from twinline.inbox.models import Number, OpenChat
 from twinline.inbox.queries import Thread
 from twinline.kit.html import environment, render
 from twinline.rules import window
+from twinline.rules.refusal import Refused
 from twinline.sending import service as sending
-from twinline.sending.models import Draft, Lane, Refused
+from twinline.sending.models import Draft, Lane
 
 environment.filters["filesize"] = words.size
 

@@ -18,6 +18,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -40,6 +41,8 @@ WABA_FIELDS: Final = (
     "business_verification_status",
     "account_review_status",
 )
+
+UPLOAD_TRIES: Final = 3
 
 _REGISTRATION: Final = frozenset({"register", "deregister", "request_code", "verify_code"})
 _BAD_REQUEST: Final = 100
@@ -214,6 +217,38 @@ class Sent(msgspec.Struct, frozen=True):
     wa_id: str | None = None
     user_id: str | None = None
     message_status: str | None = None
+
+
+TEMPLATE_FIELDS: Final = (
+    "id",
+    "name",
+    "language",
+    "status",
+    "category",
+    "components",
+    "parameter_format",
+    "rejected_reason",
+    "quality_score",
+)
+"""All are named, since Meta leaves the last two out unless asked for (Meta: template management)."""
+
+
+class Template(msgspec.Struct, frozen=True):
+    """A template as it stands at Meta. `components` are Meta's; `quality_score` is its `score`."""
+
+    id: str
+    name: str
+    language: str
+    status: str
+    category: str
+    components: list[Json] = []
+    parameter_format: str | None = None
+    rejected_reason: str | None = None
+    quality_score: Json | None = None
+
+    @property
+    def quality(self) -> str:
+        return str((self.quality_score or {}).get("score") or "UNKNOWN").upper()
 
 
 class MediaInfo(msgspec.Struct, frozen=True):
@@ -406,6 +441,72 @@ class Graph:
         # Outside the handler, so that the HTTP library's error, which holds the request, isn't chained.
         raise failure
 
+    # Templates ------------------------------------------------------------------------------------------
+
+    async def templates(self, waba_id: str, *, token: str, name: str | None = None) -> tuple[Template, ...]:
+        """Every template of a WABA, or those whose name contains `name`."""
+        narrowed = {"name": name} if name else {}
+        rows = await self._pages(f"{waba_id}/message_templates", token, TEMPLATE_FIELDS, narrowed)
+        return tuple(self._convert(Template, row) for row in rows)
+
+    async def template(self, template_id: str, *, token: str) -> Template:
+        """One template. Error 100 with subcode 33: it isn't there (any more)."""
+        params = {"fields": ",".join(TEMPLATE_FIELDS)}
+        return self._as(Template, await self._call("GET", template_id, token, params=params))
+
+    async def create_template(self, waba_id: str, spec: Mapping[str, Any], *, token: str) -> Json:
+        """Hands a template in for review; answers its `id`, `status` and `category`, which Meta may have changed."""
+        answer = await self.post(f"{waba_id}/message_templates", token=token, json=spec)
+        if not answer.get("id"):
+            raise _unreadable()
+        return answer
+
+    async def edit_template(self, template_id: str, changes: Mapping[str, Any], *, token: str) -> None:
+        """Replaces all `components`, and the `category` of one that isn't approved; back to review."""
+        _succeed(await self.post(template_id, token=token, json=changes))
+
+    async def delete_template(self, waba_id: str, name: str, *, token: str, template_id: str | None = None) -> None:
+        """Deletes all languages of a name, or the one with this id."""
+        params = {"name": name} | ({"hsm_id": template_id} if template_id else {})
+        _succeed(await self.delete(f"{waba_id}/message_templates", token=token, params=params))
+
+    async def unpause_template(self, template_id: str, *, token: str) -> None:
+        """Ends a pause, which one that comes from pacing needs."""
+        _succeed(await self.post(f"{template_id}/unpause", token=token))
+
+    async def upload_sample(self, app_id: str, content: bytes, mime_type: str, filename: str, *, token: str) -> str:
+        """Uploads the sample of a media header, and goes on where it broke off; answers its handle (Meta: Resumable
+        Upload API).
+        """
+        params = {"file_name": filename, "file_length": str(len(content)), "file_type": mime_type}
+        session = str(self._object(await self._call("POST", f"{app_id}/uploads", token, params=params)).get("id") or "")
+        if not session.startswith("upload:"):
+            raise _unreadable()
+        offset = 0
+        for left in reversed(range(UPLOAD_TRIES)):
+            try:
+                answer = await self._piece(session, content, offset, token)
+            except GraphError as error:
+                if error.answered or not left:
+                    raise
+                offset = _integer((await self.get(session, token=token)).get("file_offset")) or 0
+            else:
+                return answer
+        raise AssertionError
+
+    async def _piece(self, session: str, content: bytes, offset: int, token: str) -> str:
+        body = await self._call(
+            "POST",
+            session,
+            token,
+            content=content[offset:],
+            headers={"Authorization": f"OAuth {token}", "file_offset": str(offset)},
+        )
+        handle = self._object(body).get("h")
+        if not handle:
+            raise _unreadable()
+        return str(handle)
+
     # Anything else --------------------------------------------------------------------------------------
 
     async def get(self, path: str, *, token: str, params: Mapping[str, str] | None = None) -> Json:
@@ -433,13 +534,14 @@ class Graph:
         json: Mapping[str, Any] | None = None,
         data: Mapping[str, str] | None = None,
         files: Mapping[str, tuple[str, bytes, str]] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> bytes:
         """One request, and the body of a good answer. Nothing in `secrets`, nor the token, is ever quoted."""
         path = path.strip("/")
         if _is_registration(path):
             raise RegistrationRefused(path)
-        headers = _bearer(token) if token else {}
-        content = None
+        headers = {**(_bearer(token) if token else {}), **headers}
         if json is not None:
             content, headers = msgspec.json.encode(json), {**headers, "Content-Type": "application/json"}
         try:
@@ -461,9 +563,11 @@ class Graph:
         # Outside the handler, so that the HTTP library's error, which holds the request, isn't chained.
         raise failure
 
-    async def _pages(self, path: str, token: str, fields: Sequence[str] = ()) -> list[Json]:
+    async def _pages(
+        self, path: str, token: str, fields: Sequence[str] = (), narrowed: Mapping[str, str] = MappingProxyType({})
+    ) -> list[Json]:
         """All rows of an edge, following Meta's cursors."""
-        params = {"limit": "100"} | ({"fields": ",".join(fields)} if fields else {})
+        params = {"limit": "100", **narrowed} | ({"fields": ",".join(fields)} if fields else {})
         rows: list[Json] = []
         while True:
             answer = await self.get(path, token=token, params=params)

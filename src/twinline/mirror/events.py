@@ -12,7 +12,8 @@ The body of an event holds ids, never text::
      "media":    [[contact_id, wamid], ...],         a file that was missing has come, or won't
      "outbox":   [[contact_id, outbox_id, state], ...],
      "merged":   [[winner_id, loser_id], ...],       two contacts turned out to be one person
-     "contacts": true, "sync": true, "number": true} the address book, the ledger, the number's own row changed
+     "contacts": true, "sync": true, "number": true,  the address book, the ledger, the number's own row changed
+     "templates": true}                               and the templates of its account
 """
 
 from collections.abc import Mapping

@@ -13,6 +13,7 @@ from twinline.numbers import lifecycle, queries, tokens
 from twinline.numbers.models import NumberError
 from twinline.rules.identity import digits
 from twinline.rules.lifecycle import Connection, FactKind
+from twinline.templates import service as templates
 
 __all__ = [
     "NumberError",
@@ -85,6 +86,8 @@ async def add_number(
         await lifecycle.note(tx, number_id, FactKind.CONNECTED, now)
         detail = {"number": number_id, "phone": phone}
         await accounts.record(tx, organisation_id, user_id, "number.connected", detail, now)
+        if token:
+            await templates.want(tx, organisation_id, waba_id)
     await mirror.claim(tx, phone_number_id, waba_id, now)
     return number_id
 

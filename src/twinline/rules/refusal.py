@@ -1,4 +1,4 @@
-"""How a rule says no."""
+"""How a rule says no, and how a service passes it on."""
 
 from dataclasses import dataclass
 
@@ -10,3 +10,11 @@ class Refusal:
     rule: str
     text: str
     what_to_do: str
+
+
+class Refused(Exception):
+    """The message may not go out; ``refusal`` says why and what to do."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.text)
+        self.refusal = refusal
