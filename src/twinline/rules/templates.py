@@ -143,8 +143,7 @@ def language(code: str) -> str:
 
 
 def components(template: Mapping[str, Any]) -> list[Json]:
-    found = template.get("components")
-    return [part for part in found if isinstance(part, dict)] if isinstance(found, list) else []
+    return _objects(template.get("components"))
 
 
 def kind_of(component: Mapping[str, Any], name: str = "type") -> str:
@@ -174,13 +173,15 @@ def footer_text(footer: Mapping[str, Any]) -> str:
 
 
 def buttons(parts: Iterable[Json]) -> list[Json]:
-    found = part(parts, "BUTTONS").get("buttons")
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return _objects(part(parts, "BUTTONS").get("buttons"))
 
 
 def cards(parts: Iterable[Json]) -> list[list[Json]]:
-    found = part(parts, "CAROUSEL").get("cards")
-    return [components(card) for card in found if isinstance(card, dict)] if isinstance(found, list) else []
+    return [components(card) for card in _objects(part(parts, "CAROUSEL").get("cards"))]
+
+
+def _objects(value: Any) -> list[Json]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def slots(template: Mapping[str, Any]) -> tuple[Slot, ...]:
@@ -386,15 +387,19 @@ def read(template: Mapping[str, Any], sent: Any) -> tuple[dict[str, Any], list[P
 
 
 def _each(sent: Any, problems: list[Problem]) -> Iterator[tuple[int | None, Json]]:
+    """The components with the index of their card."""
     if sent is not None and not isinstance(sent, list):
         problems.append(_misfit("components", "The components aren't a list."))
     for component in sent if isinstance(sent, list) else ():
         if not isinstance(component, dict):
             problems.append(_misfit("components", "A component isn't an object."))
         elif str(component.get("type")).lower() == "carousel":
-            for place, card in enumerate(component.get("cards") or ()):
-                index = card.get("card_index", place)
-                yield from ((int(index), one) for _, one in _each(card.get("components"), problems))
+            for card in _objects(component.get("cards")):
+                index = card.get("card_index")
+                if isinstance(index, int):
+                    yield from ((index, one) for one in _objects(card.get("components")))
+                else:
+                    problems.append(_misfit("cards", "A card has no card_index."))
         else:
             yield None, component
 
@@ -428,6 +433,10 @@ def _read_component(
                 )
             )
             continue
+        if not named and name is not None:
+            says = f"Value {at + 1} of the {where} has a parameter_name, but this template's variables have numbers."
+            problems.append(_misfit(where, says))
+            continue
         slot = next((s for s in here if s.name == name), None) if named else next(iter(here[at : at + 1]), None)
         if slot is None:
             what = f"{{{{{name}}}}}" if named else f"value {at + 1}"
@@ -457,7 +466,7 @@ def value_problems(template: Mapping[str, Any], values: Values) -> Iterator[Prob
         if value is None:
             continue
         if slot.kind == "text":
-            if re.search(rf"[\n\r\t]| {{{limit('spaces')},}}", words(value)):
+            if re.search(rf"[\n\r\t]| {{{limit('spaces') + 1},}}", words(value)):
                 yield Problem(
                     slot.key,
                     "template.value",
