@@ -24,6 +24,7 @@ from urllib.parse import urlencode
 import httpx
 
 from . import wire
+from .post import Poster
 from .state import MESSAGE_FIELDS, Hook, State
 
 APP_LEVEL = frozenset({"account_update", "account_alerts", "account_review_update"})
@@ -49,13 +50,14 @@ class Delivery:
 
 
 class Courier:
-    """The line and its workers. ``now`` is the simulator's clock and only stamps the log; waiting is real."""
+    """The line and its workers. ``now`` is the simulator's clock and only stamps the log; waiting is real. ``client``
+    takes the place of the network."""
 
     def __init__(self, state: State, now: Callable[[], float], client: httpx.AsyncClient | None = None) -> None:
         self.state = state
         self._now = now
         self._client = client
-        self._own_client = client is None
+        self._poster: Poster | None = None
         self._random = Random(f"{state.seed}:delivery:{state.generation}")
         self._line: deque[Hook] = deque(state.pending)
         state.pending = []
@@ -116,8 +118,7 @@ class Courier:
 
     async def start(self) -> None:
         if self._client is None:
-            limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-            self._client = httpx.AsyncClient(limits=limits, trust_env=False)
+            self._client, self._poster = httpx.AsyncClient(trust_env=False), Poster()
         self.resize()
 
     def resize(self) -> None:
@@ -135,7 +136,8 @@ class Courier:
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
-        if self._client is not None and self._own_client:
+        if self._client is not None and self._poster is not None:
+            self._poster.close()
             await self._client.aclose()
 
     async def verify(self, url: str, token: str, challenge: str) -> str | None:
@@ -217,11 +219,14 @@ class Courier:
             "X-Hub-Signature-256": wire.signature(self.state.app.secret, body),
         }
         began, at = time.perf_counter(), self._now()
-        try:
-            answer = await self._client.post(url, content=body, headers=headers, timeout=self.state.delivery.timeout)
-            status = answer.status_code
-        except (httpx.HTTPError, httpx.InvalidURL):
-            status = 0
+        timeout = self.state.delivery.timeout
+        if self._poster is not None:
+            status = await self._poster.post(url, body, headers, timeout)
+        else:
+            try:
+                status = (await self._client.post(url, content=body, headers=headers, timeout=timeout)).status_code
+            except httpx.HTTPError:
+                status = 0
         self.counts["posts"] += 1
         self._seq += 1
         kept = body.decode() if self.keep_bodies and len(body) < 65536 else None
