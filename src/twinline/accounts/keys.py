@@ -28,6 +28,9 @@ SCOPES: Final = MappingProxyType(
 )
 """What a key may be allowed, and how a person is asked."""
 
+AT_FIRST: Final = ("numbers:read", "messages:write", "messages:read", "media:write", "templates:read")
+"""What most programs need."""
+
 LONGEST_NAME: Final = 80
 HINT: Final = 4  # characters of its end by which a key is known again
 SEEN_AGAIN: Final = timedelta(minutes=1)  # how exact ``last_used_at`` is, so that a busy key isn't written each time

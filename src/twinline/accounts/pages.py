@@ -1,12 +1,15 @@
-"""Logging in and out, and one's own account."""
+"""Logging in and out, one's own account, the keys of programs."""
 
+from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from twinline.accounts import gate, queries, service
+from twinline.accounts import gate, keys, queries, service
+from twinline.accounts.models import Viewer
 from twinline.accounts.throttle import Throttle
 from twinline.app import App
 from twinline.kit.html import render
@@ -22,6 +25,9 @@ def routes(app: App) -> list[BaseRoute]:
         Route("/logout", pages.log_out, methods=["POST"]),
         Route("/account", pages.account, methods=["GET"]),
         Route("/account/password", pages.change_password, methods=["POST"]),
+        Route("/account/keys", pages.keys, methods=["GET"]),
+        Route("/account/keys", pages.create_key, methods=["POST"]),
+        Route("/account/keys/{key:int}/revoke", pages.revoke_key, methods=["POST"]),
     ]
 
 
@@ -118,6 +124,56 @@ class _Pages:
             done=done,
             shortest=service.SHORTEST_PASSWORD,
         )
+
+    # --- keys of programs -----------------------------------------------------------------------------------------
+
+    async def keys(self, request: Request) -> Response:
+        return await self._keys_page(request)
+
+    async def create_key(self, request: Request) -> Response:
+        viewer = _administrator(request)
+        form = await request.form()
+        name, scopes = str(form.get("name", "")), [str(scope) for scope in form.getlist("scope")]
+        now = self._app.clock.now()
+        try:
+            async with self._app.db.transaction() as tx:
+                key_id, token = await keys.create(tx, viewer.organisation_id, name, scopes, viewer.user_id, now)
+        except service.AccountError as error:
+            return await self._keys_page(request, 422, problem=str(error), name=name, chosen=scopes)
+        return await self._keys_page(request, 201, token=token, made=key_id)
+
+    async def revoke_key(self, request: Request) -> Response:
+        viewer = _administrator(request)
+        now = self._app.clock.now()
+        try:
+            async with self._app.db.transaction() as tx:
+                await keys.revoke(tx, viewer.organisation_id, request.path_params["key"], viewer.user_id, now)
+        except service.AccountError as error:
+            raise HTTPException(404) from error
+        return RedirectResponse("/account/keys", status_code=303)
+
+    async def _keys_page(self, request: Request, status: int = 200, **context: Any) -> Response:
+        viewer = _administrator(request)
+        async with self._app.db.transaction() as tx:
+            known = await keys.of(tx, viewer.organisation_id)
+        context = {"problem": "", "token": "", "made": None, "name": "", "chosen": keys.AT_FIRST, **context}
+        return render(
+            request,
+            "accounts/keys.html",
+            status=status,
+            keys=known,
+            scopes=keys.SCOPES,
+            longest=keys.LONGEST_NAME,
+            address=self._app.settings.address,
+            **context,
+        )
+
+
+def _administrator(request: Request) -> Viewer:
+    viewer: Viewer = request.state.viewer
+    if not viewer.may_administer:
+        raise HTTPException(403, "Only an owner or administrator of the organisation may do this. Ask one of them.")
+    return viewer
 
 
 def _in_words(seconds: float) -> str:

@@ -3,8 +3,8 @@
 It stands outside of the gate: programs bring a key instead of a cookie (``accounts.api``), so no page of another site
 can use somebody's login here. A feature joins by adding its router to ``ROUTERS``.
 
-This module is imported when the first program asks (``Lazy``): FastAPI would take a fifth of a second of every start,
-and many installations never use it.
+This module is imported when the first program asks (``web.app.Api``): FastAPI would take a fifth of a second of every
+start, and many installations never use it.
 """
 
 from typing import Final
@@ -38,7 +38,7 @@ speaks against it, **429** too fast (see `Retry-After`).
 logger = log.get("api")
 
 
-def build(app: App) -> ASGIApp:
+def build(app: App) -> FastAPI:
     api = FastAPI(
         title="Twinline",
         version="1",
@@ -60,7 +60,7 @@ def build(app: App) -> ASGIApp:
     api.add_exception_handler(RequestValidationError, _unreadable)
     api.add_exception_handler(HTTPException, _refused)
     api.add_exception_handler(Exception, _broken)
-    return Border(api)
+    return api
 
 
 class Border:

@@ -5,9 +5,10 @@ and owes nobody a cookie. The API (``web.api``) has keys. Pages stand behind the
 then the route.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import prometheus_client
 from anyio import to_thread
@@ -18,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from twinline.accounts import pages as accounts_pages
 from twinline.accounts.gate import Gate, SecurityHeaders
@@ -32,10 +33,14 @@ from twinline.mirror.hook import Hook
 from twinline.numbers import pages as numbers_pages
 from twinline.wiring import followers
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
 logger = log.get("web")
 
-# What needs no login: the login page itself, and the pages of an invitation, which carry their own proof.
-OPEN_PATHS = ("/login", "/join/")
+# What needs no login: the login page itself, the pages of an invitation, which carry their own proof, and what the API
+# is, which is no secret.
+OPEN_PATHS = ("/login", "/join/", "/v1/docs")
 
 HOOK = "/hook/meta"
 
@@ -51,6 +56,7 @@ def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
     """The ASGI application. ``extra`` are further routes behind the login."""
     live = Live(app)
     hook = Hook(app, followers(app))
+    api = Api(app)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
@@ -65,6 +71,7 @@ def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
     pages = Router(
         [
             Route("/", _start),
+            Route("/v1/docs", api.docs),
             *accounts_pages.routes(app),
             *numbers_pages.routes(app),
             *inbox_pages.routes(app),
@@ -79,7 +86,8 @@ def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
             Route("/health", _health),
             Route("/ready", _ready(app)),
             Route("/metrics", _metrics),
-            Mount("/v1", Api(app)),
+            Route("/v1/docs", guarded),
+            Mount("/v1", api),
             Mount("/", guarded),
         ],
         exception_handlers={Exception: _broken},
@@ -105,18 +113,38 @@ class Platform(Starlette):
 
 
 class Api:
-    """The HTTP API, put together when it is first asked for: its libraries would double the time of every start."""
+    """The HTTP API, put together when it is first asked for: its libraries would lengthen each start."""
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._inner: ASGIApp | None = None
+        self._building = asyncio.Lock()
+        self._built: FastAPI | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._inner is None:
-            self._inner = await to_thread.run_sync(self._build)
-        await self._inner(scope, receive, send)
+        inner = await self._ready()
+        from twinline.web.api import Border
 
-    def _build(self) -> ASGIApp:
+        await Border(inner)(scope, receive, send)
+
+    async def docs(self, request: Request) -> Response:
+        from twinline.web import reference
+
+        document = await to_thread.run_sync((await self._ready()).openapi)
+        return render(
+            request,
+            "api/docs.html",
+            document=document,
+            sections=reference.sections(document),
+            about=reference.prose(document["info"]["description"]),
+        )
+
+    async def _ready(self) -> "FastAPI":
+        async with self._building:
+            if self._built is None:
+                self._built = await to_thread.run_sync(self._build)
+            return self._built
+
+    def _build(self) -> "FastAPI":
         from twinline.web import api
 
         return api.build(self._app)

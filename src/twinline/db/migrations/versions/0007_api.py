@@ -28,9 +28,9 @@ CREATE TABLE api_keys (
 );
 """
 
-UPLOADS = """
+HANDLES = """
 -- Files that a program left with us, until it sends them: the handle is what messages name.
-CREATE TABLE uploads (
+CREATE TABLE handles (
     number_id   bigint NOT NULL,
     handle      text NOT NULL,
     created_at  timestamptz NOT NULL,
@@ -47,11 +47,11 @@ ALTER TABLE outbox ADD COLUMN api_key_id bigint, ADD COLUMN request_digest bytea
 
 
 def upgrade() -> None:
-    for part in (KEYS, UPLOADS, CAUSE):
+    for part in (KEYS, HANDLES, CAUSE):
         op.get_bind().exec_driver_sql(part)
 
 
 def downgrade() -> None:
     op.get_bind().exec_driver_sql(
-        "ALTER TABLE outbox DROP COLUMN api_key_id, DROP COLUMN request_digest; DROP TABLE uploads; DROP TABLE api_keys"
+        "ALTER TABLE outbox DROP COLUMN api_key_id, DROP COLUMN request_digest; DROP TABLE handles; DROP TABLE api_keys"
     )
