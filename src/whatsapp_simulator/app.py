@@ -91,7 +91,7 @@ class Simulator:
     async def start(self) -> None:
         await self.world.courier.start()
         sending.resume(self.world)
-        self.world.run(template_life.watch(self.world))
+        template_life.resume(self.world)
         sync.resume(self.world)
 
     async def stop(self) -> None:

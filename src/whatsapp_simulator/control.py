@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from . import numbers, people, pricing, signup, sync
+from . import numbers, people, pricing, signup, sync, template_control, template_life
 from . import phone as phones
 from .errors import CATALOGUE
 from .graph import Graph
@@ -245,7 +245,7 @@ def customer_present(world: World, body: Json, at: dict[str, str]) -> Json:
 def customer_settings(world: World, body: Json, at: dict[str, str]) -> Json:
     customer = world.customer(at["customer"])
     for key in body:
-        if key not in ("name", "username", "phone_visible", "language"):
+        if key not in ("name", "username", "phone_visible", "language", "experiment"):
             raise Refused(f"{key!r} can't be set.", 400)
     _set(customer, body)
     world.changed("customer", customer=customer.id)
@@ -334,6 +334,7 @@ def clear_faults(world: World, _: Json, at: dict[str, str]) -> Json:
 
 def move_clock(world: World, body: Json, _: dict[str, str]) -> Json:
     world.clock.advance(float(body["advance"]))
+    template_life.due(world)
     world.changed("clock")
     return {"now": world.now(), "offset": world.clock.offset}
 
@@ -572,6 +573,9 @@ routes = [
     Route("/control/media/{media}", get_media),
     Route("/control/events", events),
     Route("/control/reset", reset, methods=["POST"]),
-    *(Route(path, _view(view)) for path, view in VIEWS.items()),
-    *(Route(path, _endpoint(action), methods=[method]) for (method, path), action in ACTIONS.items()),
+    *(Route(path, _view(view)) for path, view in (VIEWS | template_control.VIEWS).items()),
+    *(
+        Route(path, _endpoint(action), methods=[method])
+        for (method, path), action in (ACTIONS | template_control.ACTIONS).items()
+    ),
 ]

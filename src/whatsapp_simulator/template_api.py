@@ -248,7 +248,7 @@ async def unpause(call: Call) -> Json:
     one = call.world.state.templates[call.node]
     if one.status != "PAUSED" or one.paused_for != "pacing":
         raise refusal(2388039)
-    template_life.resume(call.world, one)
+    template_life.unpause(call.world, one)
     return {"success": True}
 
 

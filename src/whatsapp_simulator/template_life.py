@@ -127,9 +127,9 @@ def pause(world: World, template: Template) -> None:
     _status(world, template, "PAUSED", other_info=words)
 
 
-def resume(world: World, template: Template) -> None:
+def unpause(world: World, template: Template) -> None:
     """The end of a pause. GUESS: quality begins anew as UNKNOWN, without a webhook."""
-    _only(template, "resumed", "PAUSED")
+    _only(template, "unpaused", "PAUSED")
     template.status, template.paused_for, template.paused_until = "APPROVED", None, None
     template.quality, template.last_pause = "UNKNOWN", world.now()
     template.paced, template.sent = True, 0
@@ -247,7 +247,7 @@ def due(world: World) -> None:
         if _past(template.review_at, now) and template.status == "PENDING":
             review(world, template)
         if _past(template.paused_until, now):
-            resume(world, template)
+            unpause(world, template)
         if _past(template.category_at, now) and template.correct_category:
             _recategorised(world, template, template.correct_category)
         if _past(template.verdict_at, now):
@@ -260,8 +260,14 @@ def _past(at: float | None, now: float) -> bool:
     return at is not None and now >= at
 
 
-async def watch(world: World) -> None:
+def resume(world: World) -> None:
+    """What became due while the simulator was off, and from now on whatever the clock brings."""
+    due(world)
+    world.run(_watch(world))
+
+
+async def _watch(world: World) -> None:
     """Follow the clock, whoever moves it."""
     while True:
-        due(world)
         await asyncio.sleep(LOOK)
+        due(world)
