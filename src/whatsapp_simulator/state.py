@@ -457,8 +457,10 @@ class DeliveryOptions:
     """How webhooks leave. Times are real seconds."""
 
     workers: int = 8
-    batch_max: int = 10
-    batch_wait: float = 0.0
+    batch_max: int = 100
+    """Changes in one POST at most; Meta's most is 1,000."""
+    batch_wait: float = 0.005
+    """From one POST to the next, unless a batch is full."""
     timeout: float = 10.0
     retry: list[float] = field(default_factory=lambda: [0.1, 0.3, 1.0, 3.0, 10.0, 30.0])
     attempts: int = 20

@@ -1,30 +1,39 @@
-"""The snapshot: the whole state in one file, replaced as a whole, at most every second and at exit."""
+"""The snapshot: the whole state in one file, replaced as a whole, at most every second and at exit.
+
+The first line is the state without its messages, the others hold messages, some thousand each. While the simulator
+runs the lines are made one by one, so that nobody waits for more than one: a message may then be younger than the rest
+(after a restart a status may come twice, as it may anyway).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
-from .state import State
+from .state import Message, State
 from .world import World
 
 NAME = "simulator.json"
+SLICE = 1000  # messages a line: some milliseconds
 
 
 def load(folder: Path) -> State | None:
     """The state of the last run, one generation on; None when there is none. Raises ``ValueError`` when it can't be
     read."""
     try:
-        raw = (folder / NAME).read_bytes()
+        lines = (folder / NAME).read_bytes().split(b"\n")
     except FileNotFoundError:
         return None
     try:
-        state = msgspec.json.decode(raw, type=State)
+        state = msgspec.json.decode(lines[0], type=State)
+        for line in filter(None, lines[1:]):
+            state.messages |= {message.id: message for message in msgspec.json.decode(line, type=list[Message])}
     except msgspec.MsgspecError as error:
         raise ValueError(f"{folder / NAME} isn't a snapshot of this version: {error}") from error
     state.generation += 1
@@ -32,13 +41,20 @@ def load(folder: Path) -> State | None:
 
 
 def save(folder: Path, state: State) -> None:
-    _write(folder, msgspec.json.encode(state))
+    _write(folder, list(_lines(state)))
 
 
-def _write(folder: Path, raw: bytes) -> None:
+def _lines(state: State) -> Iterator[bytes]:
+    messages = list(state.messages.values())
+    yield msgspec.json.encode(replace(state, messages={}))
+    for start in range(0, len(messages), SLICE):
+        yield msgspec.json.encode(messages[start : start + SLICE])
+
+
+def _write(folder: Path, lines: list[bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".{NAME}.{os.getpid()}"
-    draft.write_bytes(raw)
+    draft.write_bytes(b"\n".join(lines))
     draft.replace(folder / NAME)
 
 
@@ -49,10 +65,15 @@ async def keep_saving(folder: Path, current: Callable[[], World]) -> None:
         pause, world = 1.0, current()
         if world.dirty:
             world.dirty = False
-            began = time.perf_counter()
+            cost, lines = 0.0, []
             world.state.pending = world.courier.unacknowledged()
-            raw = msgspec.json.encode(world.state)
-            world.state.pending = []
-            pause = max(1.0, 20 * (time.perf_counter() - began))
-            await asyncio.to_thread(_write, folder, raw)
+            making, began = _lines(world.state), time.perf_counter()
+            while (line := next(making, None)) is not None:
+                lines.append(line)
+                world.state.pending = []
+                cost += time.perf_counter() - began
+                await asyncio.sleep(0)
+                began = time.perf_counter()
+            pause = max(1.0, 20 * cost)
+            await asyncio.to_thread(_write, folder, lines)
         await asyncio.sleep(pause)
