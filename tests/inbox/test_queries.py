@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from twinline.inbox import live, queries, words
 from twinline.inbox.queries import Thread
+from twinline.kit.markup import rich
 
 pytestmark = pytest.mark.anyio
 
@@ -134,7 +135,7 @@ async def test_people_are_found_by_name_phone_and_username(shop: Any) -> None:
 @settings(max_examples=200)
 @given(st.text(alphabet=st.characters(codec="utf-8") | st.sampled_from("*_~`<>&\"' \n/:.wh"), max_size=80))
 def test_no_text_ever_becomes_markup_of_its_own(text: str) -> None:
-    html = str(words.rich(text))
+    html = str(rich(text))
     for tag in ("code", "strong", "em", "s", "a"):
         html = html.replace(f"</{tag}>", "")
     for start in ("<code class='block'>", "<code>", "<strong>", "<em>", "<s>"):
@@ -149,11 +150,11 @@ def test_no_text_ever_becomes_markup_of_its_own(text: str) -> None:
 
 
 def test_whatsapp_marks() -> None:
-    assert str(words.rich("*a* _b_ ~c~ 2*3*4 snake_case_x")) == (
+    assert str(rich("*a* _b_ ~c~ 2*3*4 snake_case_x")) == (
         "<strong>a</strong> <em>b</em> <s>c</s> 2*3*4 snake_case_x"
     )
-    assert "javascript" not in str(words.rich("javascript:alert(1)")).split("href")[-1] or "href" not in str(
-        words.rich("javascript:alert(1)")
+    assert "javascript" not in str(rich("javascript:alert(1)")).split("href")[-1] or "href" not in str(
+        rich("javascript:alert(1)")
     )
 
 

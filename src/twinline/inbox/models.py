@@ -1,5 +1,6 @@
 """What the inbox shows, made from rows: a line of the chat list, a bubble of the thread, a person's panel."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from twinline.inbox import words
+from twinline.kit.markup import rich
 from twinline.rules import floor, identity
 from twinline.rules.delivery import Delivery
 
@@ -111,9 +113,6 @@ class OpenChat(Named):
     unread: int
     assigned_to: int | None
     assignee: str | None
-    last_inbound_at: datetime | None
-    last_customer_at: datetime | None
-    last_phone_at: datetime | None
     floor_holder: str
     floor_until: datetime | None
 
@@ -133,6 +132,28 @@ class OpenChat(Named):
 def held_by(holder: str, until: datetime | None, now: datetime) -> str:
     present = floor.holder_now(floor.Floor(floor.Holder(holder), until=until), now)
     return str(present.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person(Named):
+    """Somebody whose contact can be sent."""
+
+    contact_id: int
+    phone: str
+
+    @property
+    def shown_phone(self) -> str:
+        return identity.format_phone(self.phone)
+
+    @property
+    def card(self) -> str:
+        """The contact as Meta's messages carry one, in JSON."""
+        number = identity.digits(self.phone)
+        card = {
+            "name": {"formatted_name": self.name, "first_name": self.name.split()[0]},
+            "phones": [{"phone": f"+{number}", "wa_id": number, "type": "CELL"}],
+        }
+        return json.dumps(card, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +197,11 @@ class Media:
     filename: str | None
     reason: str | None
 
+    @property
+    def small(self) -> str:
+        """A picture's thumbnail."""
+        return f"{self.address}{'&' if '?' in (self.address or '') else '?'}small"
+
 
 @dataclass(frozen=True, slots=True)
 class Bubble:
@@ -215,7 +241,7 @@ class Bubble:
 
     @property
     def rich(self) -> Markup:
-        return words.rich(self.text or "")
+        return rich(self.text or "")
 
     @property
     def jumbo(self) -> bool:
@@ -239,8 +265,12 @@ class Bubble:
         return words.place(self.content)
 
     @property
-    def choices(self) -> list[str]:
-        return words.choices(self.content)
+    def offer(self) -> words.Offer:
+        return words.offer(self.content)
+
+    @property
+    def answers(self) -> list[tuple[str, str]]:
+        return words.answers(self.content)
 
     @property
     def can_react(self) -> bool:

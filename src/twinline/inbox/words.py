@@ -1,5 +1,6 @@
-"""Messages in words: previews, WhatsApp's own little markup, and what to say of that which can't be shown."""
+"""Messages in words: previews, and what to say of that which can't be shown."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +8,25 @@ from typing import Any, Final
 
 from markupsafe import Markup, escape
 
-from twinline.rules import identity
+from twinline.kit.markup import alternate
+from twinline.rules import identity, messages
 
 MANY: Final = 10_000
 """Where the panel stops counting."""
+
+
+LIMITS: Final = {
+    "text": messages.TEXT,
+    "caption": messages.CAPTION,
+    "edge": messages.EDGE,
+    "rows": messages.ROWS,
+    "media": {kind: {"size": size, "formats": formats} for kind, (size, formats) in messages.MEDIA.items()},
+    **{
+        kind: {part.id: part.most for part in parts if part.most is not None}
+        for kind, parts in (messages.SHAPES | messages.INTERACTIVE).items()
+    },
+}
+"""How much WhatsApp takes, as the composer tells it while somebody writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,58 +75,10 @@ def preview(kind: str, text: str | None, content: Mapping[str, Any] | None, *, r
 
 # --- text ---------------------------------------------------------------------------------------------------------
 
-_LINK = re.compile(r"\bhttps?://[^\s<>\"']+[^\s<>\"'.,;:!?)\]}]|\bwww\.[\w-]+\.[^\s<>\"']*[\w/]", re.IGNORECASE)
-_BLOCK = re.compile(r"```(.+?)```", re.DOTALL)
-_MARKS = (
-    (re.compile(r"(?<![\w`])`([^`\n]+)`(?![\w`])"), "code"),
-    (re.compile(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])"), "strong"),
-    (re.compile(r"(?<![\w_])_(?=\S)([^_\n]+?)(?<=\S)_(?![\w_])"), "em"),
-    (re.compile(r"(?<![\w~])~(?=\S)([^~\n]+?)(?<=\S)~(?![\w~])"), "s"),
-)
 _EMOJI = re.compile(
     "[\U0001f1e6-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u2190-\u21ff\u2300-\u23ff\u3030\u303d\u3297\u3299"
     "\u200d\ufe0f\u20e3\U000e0020-\U000e007f\\s]+"
 )
-
-
-def rich(text: str) -> Markup:
-    """The text with WhatsApp's *bold*, _italic_, ~strike~, `code` and with links; everything else escaped.
-
-    Code blocks and links are cut out first, since what looks like a mark inside of them isn't one.
-    """
-    return Markup("").join(
-        Markup("<code class='block'>{}</code>").format(part.strip("\n")) if inside else _linked(part)
-        for part, inside in _alternate(_BLOCK, text)
-    )
-
-
-def _linked(text: str) -> Markup:
-    parts = []
-    for part, inside in _alternate(_LINK, text):
-        if inside:
-            address = part if part.lower().startswith("http") else f"https://{part}"
-            parts.append(
-                Markup('<a href="{}" target="_blank" rel="noopener noreferrer nofollow">{}</a>').format(address, part)
-            )
-        else:
-            parts.append(_marked(part))
-    return Markup("").join(parts)
-
-
-def _marked(text: str) -> Markup:
-    html = str(escape(text))
-    for pattern, tag in _MARKS:
-        html = pattern.sub(rf"<{tag}>\1</{tag}>", html)
-    return Markup(html)  # noqa: S704 — escaped above; only our own four tags were added
-
-
-def _alternate(pattern: re.Pattern[str], text: str) -> list[tuple[str, bool]]:
-    """The text in pieces, each with whether the pattern matched it (its first group, if it has one)."""
-    pieces, start = [], 0
-    for found in pattern.finditer(text):
-        pieces += [(text[start : found.start()], False), (found[pattern.groups and 1], True)]
-        start = found.end()
-    return [piece for piece in (*pieces, (text[start:], False)) if piece[0]]
 
 
 def only_emoji(text: str) -> bool:
@@ -133,7 +101,7 @@ def excerpt(text: str, q: str) -> Markup:
     start = line.find(" ", found.start() - 30, found.start()) + 1 if found.start() > 30 else 0
     line = ("…" if start else "") + line[start : start + 160]
     return Markup("").join(
-        Markup("<mark>{}</mark>").format(part) if inside else escape(part) for part, inside in _alternate(pattern, line)
+        Markup("<mark>{}</mark>").format(part) if inside else escape(part) for part, inside in alternate(pattern, line)
     )
 
 
@@ -191,7 +159,8 @@ class Card:
 
 def cards(content: Mapping[str, Any]) -> list[Card]:
     found = []
-    for item in _dicts(content.get("items")):
+    # As a webhook brings them, or as they are sent.
+    for item in _dicts(content.get("items") or content.get("contacts")):
         phones = []
         for phone in _dicts(item.get("phones")):
             number = identity.digits(_string(phone.get("wa_id")) or "")
@@ -230,18 +199,72 @@ def place(content: Mapping[str, Any]) -> Place | None:
     )
 
 
-def choices(content: Mapping[str, Any]) -> list[str]:
-    """The buttons or list rows that a message of ours offers."""
-    action = content.get("action")
-    if not isinstance(action, dict):
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Something to tap: an icon's name, the words, and where it leads if that is a web address."""
+
+    icon: str
+    title: str
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a list: its title, and (title, description) of each row."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What surrounds the body of an interactive message of ours: header, footer, what can be tapped."""
+
+    header: str
+    footer: str
+    choices: tuple[Choice, ...]
+    sections: tuple[Section, ...]
+
+
+def offer(content: Mapping[str, Any]) -> Offer:
+    action, header, footer = (_dict(content.get(part)) for part in ("action", "header", "footer"))
+    parameters = _dict(action.get("parameters"))
+    found = [Choice("reply", _title(button.get("reply"))) for button in _dicts(action.get("buttons"))]
+    sections = tuple(
+        Section(
+            _title(section),
+            tuple((_title(row), _string(row.get("description")) or "") for row in _dicts(section.get("rows"))),
+        )
+        for section in _dicts(action.get("sections"))
+    )
+    if sections:
+        found.append(Choice("list", _string(action.get("button")) or "Choose"))
+    address = _string(parameters.get("url"))
+    if shown := _string(parameters.get("display_text")):
+        web = address if address and address.lower().startswith(("https://", "http://")) else None
+        found.append(Choice("open", shown, web))
+    if shown := _string(parameters.get("flow_cta")):
+        found.append(Choice("button", shown))
+    return Offer(
+        _string(header.get("text")) or "",
+        _string(footer.get("text")) or "",
+        tuple(choice for choice in found if choice.title),
+        sections,
+    )
+
+
+def answers(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a customer filled into a flow: (field, value) as the flow names them."""
+    reply = _dict(content.get("nfm_reply"))
+    try:
+        said = json.loads(_string(reply.get("response_json")) or "{}")
+    except ValueError:
         return []
-    found = [_title(button.get("reply")) for button in _dicts(action.get("buttons"))]
-    for section in _dicts(action.get("sections")):
-        found += [_title(row) for row in _dicts(section.get("rows"))]
-    parameters = action.get("parameters")
-    if isinstance(parameters, dict):
-        found.append(_string(parameters.get("display_text")) or "")
-    return [title for title in found if title]
+    return [
+        (key.replace("_", " "), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for key, value in _dict(said).items()
+        if key != "flow_token"
+    ]
 
 
 def size(octets: int | None) -> str:
@@ -262,6 +285,10 @@ def _title(value: Any) -> str:
 
 def _string(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
