@@ -1,6 +1,7 @@
 """The one module that knows every feature: who follows the ingest, and which tasks the queue runs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import procrastinate
 
@@ -14,6 +15,7 @@ from twinline.numbers import jobs as numbers_jobs
 from twinline.numbers import lifecycle
 from twinline.sending import jobs as sending_jobs
 from twinline.sending import service as sending
+from twinline.sending.lane import Lanes
 from twinline.templates import jobs as templates_jobs
 from twinline.templates import news as templates
 
@@ -46,6 +48,6 @@ def engine(app: App) -> procrastinate.App:
     return queue
 
 
-def context(app: App) -> dict[str, object]:
+def context(app: App) -> dict[str, Any]:
     """What tasks that ask for their context find in ``additional_context``."""
-    return {"app": app, "followers": followers(app)}
+    return {"app": app, "followers": followers(app), "lanes": Lanes(app)}

@@ -46,7 +46,7 @@ async def run(app: App) -> None:
     async with wiring.engine(app).open_async() as queue:
         _end_if_cancelled()
         context = wiring.context(app)
-        tasks = [asyncio.create_task(_recover(app))]
+        tasks = [asyncio.create_task(_recover(app)), asyncio.create_task(context["lanes"].listen())]
         for queues, concurrency in SHARES.items():
             tasks.append(asyncio.create_task(_work(queue, queues, concurrency, context)))
         try:

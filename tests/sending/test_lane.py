@@ -361,7 +361,7 @@ async def test_a_long_queue_is_not_held_in_memory(shop: Shop, monkeypatch: pytes
 
     def counting(self: lane._Drain, call):  # type: ignore[no-untyped-def]
         nonlocal most
-        most = max(most, len(self._reserved) + len(self._under_way))
+        most = max(most, len(self._rows) + len(self._under_way))
         return start(self, call)
 
     monkeypatch.setattr(lane._Drain, "_start", counting)

@@ -54,3 +54,8 @@ def microseconds(at: datetime) -> int:
     """Microseconds since 1970, exactly: what the budget counts in."""
     delta = at - datetime(1970, 1, 1, tzinfo=UTC)
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def at_microseconds(moment: int) -> datetime:
+    """The time that is so many microseconds after 1970."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment)

@@ -20,6 +20,7 @@ class Number:
     connected_at: datetime | None
     budget_tat: int
     keep_edited: bool
+    count_echoes: bool
 
 
 class Said(NamedTuple):

@@ -7,7 +7,7 @@ from datetime import datetime
 from twinline.db import Tx, as_json
 from twinline.db.jobs import defer
 from twinline.kit.clock import microseconds
-from twinline.mirror import queries
+from twinline.mirror import pace, queries
 from twinline.mirror.fold import MessageRow, Rows
 from twinline.mirror.models import Folded, Said
 from twinline.rules import budget
@@ -18,7 +18,7 @@ class _News:
     """Collected message by message."""
 
     chats: dict[tuple[int, int], int | None] = field(default_factory=dict)  # touched -> when answered, unix seconds
-    inbound: dict[int, int] = field(default_factory=dict)  # number -> new live messages from customers
+    charged: dict[int, int] = field(default_factory=dict)  # number -> new live messages that use up its budget
     media: dict[tuple[int, str], MessageRow] = field(default_factory=dict)
 
 
@@ -36,7 +36,7 @@ async def spread(tx: Tx, rows: Rows, folded: Folded, seen: set[tuple[int, str]],
     if news.chats:
         touched = [{"number_id": n, "contact_id": c, "answered_at": at} for (n, c), at in news.chats.items()]
         await tx.send(queries.REFRESH_CHATS, (as_json(touched),))
-    if news.inbound or rows.phone_seen:
+    if news.charged or rows.phone_seen:
         await _charge(tx, rows, folded, news, now)
     await want(tx, news.media.values())
 
@@ -44,8 +44,8 @@ async def spread(tx: Tx, rows: Rows, folded: Folded, seen: set[tuple[int, str]],
 def _note(row: MessageRow, answered: int | None, news: _News, folded: Folded, *, seen: bool) -> None:
     """What one message that has come leads to."""
     if row.live and not seen:
-        if not row.outgoing:
-            news.inbound[row.number_id] = news.inbound.get(row.number_id, 0) + 1
+        if not row.outgoing or folded.numbers[row.number_id].count_echoes:
+            news.charged[row.number_id] = news.charged.get(row.number_id, 0) + 1
         if row.contact_id is not None:
             said = Said(row.number_id, row.contact_id, row.wamid, row.type or "", row.at or 0)
             (folded.echoed if row.outgoing else folded.received).append(said)
@@ -96,19 +96,19 @@ def _flag(rows: Rows, folded: Folded) -> None:
 
 
 async def _charge(tx: Tx, rows: Rows, folded: Folded, news: _News, now: datetime) -> None:
-    """Inbound messages use up the number's 20 a second (Meta: throughput); echoes show that the phone is alive."""
+    """What customers write uses up the number's 20 a second (Meta: throughput), and what the phone writes where the
+    owner wants it so; echoes also show that the phone is alive.
+    """
     moment = microseconds(now)
-    charges = [
-        {
-            "id": number_id,
-            "budget_tat": budget.THROUGHPUT.charge(
-                folded.numbers[number_id].budget_tat, moment, news.inbound.get(number_id, 0)
-            ),
-            "phone_seen_at": rows.phone_seen.get(number_id),
-        }
-        for number_id in sorted(news.inbound.keys() | rows.phone_seen.keys())
-    ]
+    charges, heard = [], []
+    for number_id in sorted(news.charged.keys() | rows.phone_seen.keys()):
+        before, n = folded.numbers[number_id].budget_tat, news.charged.get(number_id, 0)
+        tat = budget.THROUGHPUT.charge(before, moment, n)
+        charges.append({"id": number_id, "budget_tat": tat, "phone_seen_at": rows.phone_seen.get(number_id)})
+        if n and before > moment:  # somebody has promised instants
+            heard.append(pace.Charge(number_id, n, moment, tat))
     await tx.send(queries.CHARGE, (as_json(charges),))
+    await pace.charged(tx, heard)
 
 
 async def want(tx: Tx, messages: Collection[MessageRow]) -> None:

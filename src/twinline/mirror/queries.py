@@ -4,7 +4,7 @@ from twinline.db.registers import upsert
 from twinline.mirror.fold import CONTACT_REGISTERS, SAID
 
 CLAIM = """
-SELECT id, waba_id, phone_number_id, display_phone, connected_at, budget_tat, keep_edited
+SELECT id, waba_id, phone_number_id, display_phone, connected_at, budget_tat, keep_edited, count_echoes
 FROM numbers
 WHERE phone_number_id = ANY(%(phone_number_ids)s) OR waba_id = ANY(%(waba_ids)s)
 ORDER BY id
@@ -12,7 +12,7 @@ FOR NO KEY UPDATE
 """
 
 NUMBERS = """
-SELECT id, waba_id, phone_number_id, display_phone, connected_at, budget_tat, keep_edited
+SELECT id, waba_id, phone_number_id, display_phone, connected_at, budget_tat, keep_edited, count_echoes
 FROM numbers WHERE phone_number_id = ANY(%s)
 """
 

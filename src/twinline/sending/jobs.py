@@ -6,7 +6,8 @@ import procrastinate
 from procrastinate import JobContext, RetryStrategy
 
 from twinline.app import App
-from twinline.sending import lane
+from twinline.meta.graph import GraphError
+from twinline.sending import lane, receipts
 
 blueprint = procrastinate.Blueprint()
 
@@ -19,7 +20,18 @@ def _app(context: JobContext) -> App:
 # Tried again for ever: a lane must not be given up, and each try begins by asking what is left to do.
 @blueprint.task(name="sending.drain", queue="lane", pass_context=True, retry=RetryStrategy(wait=3))
 async def drain(context: JobContext, *, number_id: int) -> None:
-    await lane.drain(_app(context), number_id)
+    lanes: lane.Lanes = context.additional_context["lanes"]
+    await lanes.drain(number_id)
+
+
+@blueprint.task(
+    name="sending.receipt",
+    queue="lane",
+    pass_context=True,
+    retry=RetryStrategy(max_attempts=6, exponential_wait=4, retry_exceptions=[GraphError]),
+)
+async def receipt(context: JobContext, *, number_id: int, wamid: str, typing_until: float | None) -> None:
+    await receipts.send(_app(context), number_id, wamid, typing_until)
 
 
 @blueprint.periodic(cron="* * * * *")
@@ -27,3 +39,4 @@ async def drain(context: JobContext, *, number_id: int) -> None:
 async def look_after(context: JobContext, /, timestamp: int, **_: Any) -> None:
     await lane.despair(_app(context))
     await lane.rescue(_app(context))
+    await lane.forget_pairs(_app(context))

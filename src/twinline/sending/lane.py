@@ -8,63 +8,83 @@ wake beside its successor. Each row was still marked by one of them, and the bud
 **Reserve, mark, commit, then speak.** ``plan`` is one short transaction under the number's turn: it reserves instants
 from the number's budget (``rules.budget``: exact, whoever else charges it), picks as many rows in the order of lanes,
 asks every rule once more, since much may have changed since they were written (who has the floor, the window, the
-number itself), and marks them ``sending``. Only then each is sent, at its instant. It never reserves more than half a
-second ahead: that is what a person's reply may have to wait for behind a campaign, and what a crash can put in doubt.
-It looks again while a quarter of a second is still reserved, so that planning costs no slot.
+number itself, what Meta has stopped), and marks them ``sending``. Only then each is sent, at an instant. It never
+reserves more than half a second ahead, which is what a crash can put in doubt. It looks again while a quarter of a
+second is still reserved, so that planning costs no slot.
 
-**Twenty arrive, not only leave.** Sends buy intervals of 51 ms where 50 would do: 98 % of the budget, and 20 ms of
-room for the way to Meta. However late this process is woken, it doesn't catch up in a burst, and begins no send before
-a second and that room have passed since the twentieth before it. Where Meta finds that too fast all the same, because
-the way is uneven, the room doubles for the rest of the drain. Files are uploaded before a message gets its instant,
-since an upload takes as long as it takes.
+**Instants belong to the number, not to a message.** The next one goes to the most urgent row in hand. So a reply needs
+no free place in the half second that a campaign has reserved: it is bought one at the end of it, and leaves first. It
+also finds a place among the calls under way when a slow Graph has taken all that machines may have, and a place for its
+file when theirs are going up. Drains listen (``ears``), so a reply is found when it is written.
+
+**Twenty arrive, not only leave.** Instants are a little further apart than 50 ms, and no send begins before a second
+and some have passed since the twentieth before it, however late this process was woken. What customers write while
+instants are in hand goes first: it is heard of as it is committed, and what wasn't said yet moves back behind it. A
+customer's message that is still on its way here when we speak can't be known; Meta may then find 21 in a second.
+
+**Too fast is nobody's failure.** 130429 silences the number for a moment; what was reserved but not said goes back,
+what was refused is tried again without counting, and the number comes back at half speed and ever more carefully
+(``rules.budget.Ramp``, kept in its row). An app's or account's throttle is a stop that ends by itself (``stops``), with
+the same ramp after it. 131056 concerns one pair: its next message waits 4, 16, 64 … s, and nobody else.
+
+**The pair limit** is kept here before Meta has to: who was written to 45 times in a row waits until there is room.
+Where a row can't go, for this or for any other reason, the plan that finds out puts it where the next won't meet it
+(``queries.NEXT``). So a plan costs the same whether ten rows wait or a hundred thousand.
 
 **Order inside a chat is kept.** A chat has one message under way at a time; what waits in it goes lane by lane, then
 in the order it was written, and a message that is to be tried again later holds back those behind it.
 
 **Settled once.** Graph's answer, or a status webhook that carries our callback data, ends a row's way, whichever comes
 first. No answer leaves it in doubt; a status settles that; ten minutes of silence make it *unknown*, which a person
-sees. "Too fast" halts the number and puts back what was reserved but not yet said.
+sees. Results are written for all lanes of a process together (``clerk``).
 
 **Whatever breaks, the lane goes on.** An error nobody foresaw ends the drain after the calls under way had time to
-end, and the job runs again in three seconds. A lane that has lost even its job is found once a minute.
+end, and the job runs again in three seconds. A lane that has lost even its job is found once a minute, and so is a
+message that was left behind in its chat.
 """
 
 import asyncio
+from bisect import insort
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-
-import psycopg
-from psycopg_pool import PoolTimeout
+from types import MappingProxyType
 
 from twinline.app import App
 from twinline.db import Tx
 from twinline.kit import log
-from twinline.kit.clock import microseconds
+from twinline.kit.clock import at_microseconds, microseconds
 from twinline.kit.vault import VaultError
 from twinline.meta.graph import GraphError
-from twinline.mirror import events, turn
-from twinline.rules.budget import SECOND, THROUGHPUT
-from twinline.rules.outcomes import Class
-from twinline.sending import compose, queries, service
-from twinline.sending.models import Draft, Outgoing, Sender
+from twinline.mirror import events, pace, turn
+from twinline.rules.budget import PAIR, SECOND, THROUGHPUT, Ramp
+from twinline.rules.outcomes import Class, Outcome, Scope
+from twinline.sending import compose, queries, service, stops, uploads
+from twinline.sending.clerk import AWAY, PAUSES, Clerk
+from twinline.sending.ears import Ears
+from twinline.sending.models import Candidate, Draft, Lane, Line, Outgoing, Result
+from twinline.sending.waking import wake
 
 LIMIT = SECOND // THROUGHPUT.interval_us  # messages a second
-ROOM = SECOND // 50  # microseconds that messages may gain on each other on their way
-MOST_ROOM = SECOND // 5
+ROOM = 18_000  # microseconds a second: 20 messages may gain so much on each other, at departure and on their way
+ON_THE_WAY = 13_000  # of these, for the way to Meta
 BREATH = SECOND // 22  # between two sends at least, also when catching up: no bursts
 PACE = replace(THROUGHPUT, interval_us=(SECOND + ROOM) // LIMIT)
 HORIZON = SECOND // 2
 SLOTS = HORIZON // PACE.interval_us + 1
+PERSONS_HORIZON = SECOND  # a person's message may be promised an instant so far ahead; others' are what it then gets
+PERSONS_SLOTS = 4  # at least so many rows are looked at, for there may be people's among them
+LARGEST_LOOK = 500  # rows
 AHEAD = 5  # rows still to be sent when it is time to plan again
 AT_ONCE = 60  # calls under way: three seconds of a slow Graph, and no more than that in doubt if it never answers
 UPLOADS = 2  # files under way; each is held in memory
+PERSONS_CALLS, PERSONS_UPLOADS = 20, 1  # places beyond these that only people's messages get
 
 LULL = 0.05  # seconds between two plans at least
-LOOK_EVERY = 0.25  # seconds: while calls are under way, new rows are found so soon
+SHORT_LULL = 0.01  # where somebody has just written a message
+LOOK_EVERY = 0.25  # seconds: while calls are under way, new rows are found so soon, also by who hears nothing
 LINGER = timedelta(seconds=5)  # a drain doesn't stay for what is to be tried later than that
-PAUSES = (0.5, 2.0, None)  # seconds between tries to write to a database that is away
 LAST_WORDS = 10.0  # seconds that calls under way get when the drain must end
 DESPAIR_AFTER = timedelta(minutes=10)
 
@@ -73,82 +93,205 @@ logger = log.get("sending.lane")
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one transaction of the drain decided."""
+    """What one transaction of the drain decided.
 
-    sender: Sender
-    rows: Sequence[tuple[Outgoing, int]]  # marked ``sending``, each with its instant in microseconds
-    files: Sequence[Outgoing]  # whose files go to Meta first
-    again_at: datetime | None  # when there may be more to plan; None: not by waiting alone
+    ``rows`` are marked ``sending``, each with an instant in microseconds; ``files`` go to Meta first. ``tat`` is the
+    number's as the plan left it. ``again_at``: when there may be more to plan; None: not by waiting alone.
+    ``silent``: until then nothing may be said at all.
+    """
+
+    line: Line
+    rows: Sequence[tuple[Outgoing, int]] = ()
+    files: Sequence[Outgoing] = ()
+    tat: int = 0
+    again_at: datetime | None = None
+    silent: bool = False
+
+
+class Lanes:
+    """The lanes of one process: what their drains share."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._clerk = Clerk(app)
+        self._ears = Ears(app.db)
+
+    async def listen(self) -> None:
+        """Lets drains hear at once what they would find a little later; runs until cancelled."""
+        await self._ears.listen()
+
+    async def drain(self, number_id: int) -> None:
+        """Sends what waits, until nothing does."""
+        drain = _Drain(self._app, number_id, self._clerk)
+        with self._ears.hearing(number_id, drain.hear):
+            await drain.run()
 
 
 async def drain(app: App, number_id: int) -> None:
-    """Sends what waits, until nothing does."""
-    await _Drain(app, number_id).run()
+    """Drains one number, apart from all others."""
+    await Lanes(app).drain(number_id)
 
 
-async def plan(app: App, number_id: int, uploading: Sequence[int] = ()) -> Round | None:
-    """Reserves instants, picks rows, marks them ``sending``. None when the number is gone."""
-    async with app.db.transaction() as tx:
+# --- planning -----------------------------------------------------------------------------------------------------
+
+
+async def plan(
+    app: App, number_id: int, uploading: Mapping[int, int] = MappingProxyType({}), paid_until: int = 0
+) -> Round | None:
+    """Reserves instants, picks rows, marks them ``sending``. None when the number is gone.
+
+    ``uploading``: rows whose files are under way, and their lanes. ``paid_until``: up to where the caller itself has
+    promised instants, since what gave way to customers' messages ends later than the number's row says.
+    """
+    async with app.db.pipelined() as tx:
         await turn.take(tx, [number_id])
         now = app.clock.now()
-        moment = microseconds(now)
         named = {"number": number_id, "now": now}
-        sender = await tx.one(Sender, queries.SENDER, named)
-        if sender is None:
+        line = await tx.one(Line, queries.LINE, named)
+        if line is None:
             return None
-        files: Sequence[Outgoing] = ()
-        if len(uploading) < UPLOADS:
-            sought = {**named, "uploading": list(uploading), "limit": UPLOADS - len(uploading)}
-            files = await tx.all(Outgoing, queries.TO_UPLOAD, sought)
-        granted = PACE.reserve(sender.budget_tat, moment, SLOTS, HORIZON).times
-        waiting = await tx.all(Outgoing, queries.NEXT, {**named, "limit": max(1, len(granted))})
-        if not waiting:
-            return Round(sender, (), files, await tx.value(queries.POSTPONED_UNTIL, named))
-        if not granted:
-            return Round(sender, (), files, now + timedelta(microseconds=sender.budget_tat - HORIZON - moment))
-        ready = [row for row in waiting if await _still_allowed(tx, sender, row, now)]
-        # Only what is used is paid for: the rest of the half second stays free for a reply that comes meanwhile.
-        used = PACE.reserve(sender.budget_tat, moment, len(ready), HORIZON)
-        await tx.execute(queries.SPEND, {"number": number_id, "tat": used.tat})
-        await tx.execute(queries.MARK_SENDING, {**named, "ids": [row.id for row in ready]})
-        # Others wait if this was all there was room for; a message that was dropped may have held back the next.
-        more = len(waiting) == len(granted) or len(ready) < len(waiting)
-        again_at = now if more else await tx.value(queries.POSTPONED_UNTIL, named)
-        return Round(sender, list(zip(ready, used.times, strict=True)), files, again_at)
+        ramp, next_end = line.ramp, None
+        if line.may_be_stopped:
+            order = await stops.sort(tx, number_id, now)
+            if order.more:
+                return Round(line, tat=line.budget_tat, again_at=now)
+            if order.silent_until is not None:
+                ramp = replace(ramp, since=max(ramp.since, microseconds(order.silent_until)))
+            next_end = order.ends_at
+        if line.postponed_until is not None and line.postponed_until <= now:
+            await tx.send(queries.DUE, named)
+        files = await _files(tx, named, uploading) if line.files_wait else ()
+        picked = await _pick(tx, line, ramp, now, max(line.budget_tat, paid_until))
+        again_at = picked.again_at
+        if again_at is None and (line.postponed_until is not None or picked.put_elsewhere):
+            again_at = await tx.value(queries.POSTPONED_UNTIL, named)
+        again_at = min((at for at in (again_at, next_end) if at is not None), default=None)
+        silent = ramp.since > microseconds(now)
+        return Round(line, picked.rows, files, picked.tat or line.budget_tat, again_at, silent)
 
 
-async def _still_allowed(tx: Tx, sender: Sender, row: Outgoing, now: datetime) -> bool:
+async def _files(tx: Tx, named: Mapping[str, object], uploading: Mapping[int, int]) -> list[Outgoing]:
+    """Whose files may go to Meta now: a few at once, and one more where a person waits."""
+    files: list[Outgoing] = []
+    limit = UPLOADS + PERSONS_UPLOADS - len(uploading)
+    sought = {**named, "uploading": list(uploading), "limit": max(0, limit)}
+    for row in await tx.all(Outgoing, queries.TO_UPLOAD, sought):
+        if len(uploading) + len(files) < UPLOADS + (PERSONS_UPLOADS if row.lane == Lane.PERSON else 0):
+            files.append(row)
+    return files
+
+
+@dataclass(frozen=True, slots=True)
+class _Picked:
+    rows: Sequence[tuple[Outgoing, int]] = ()
+    tat: int | None = None  # None: nothing was bought
+    again_at: datetime | None = None
+    put_elsewhere: bool = False
+
+
+async def _pick(tx: Tx, line: Line, ramp: Ramp, now: datetime, tat: int) -> _Picked:
+    """The next rows, as many as there is room for in the next half second; a person's also beyond it."""
+    moment = microseconds(now)
+    times = PACE.reserve(tat, moment, 2 * SLOTS, PERSONS_HORIZON, ramp).times
+    room = sum(instant <= moment + HORIZON for instant in times)
+    waiting, put_elsewhere, more = await _ready(tx, line.id, moment, max(room, PERSONS_SLOTS))
+    taken: list[Candidate] = []
+    dropped: list[Result] = []
+    for row in waiting:
+        if len(taken) >= (len(times) if row.lane == Lane.PERSON else room):
+            more = True
+            break
+        end = _why_not(line, row, now)
+        if end is None:
+            taken.append(row)
+        else:
+            dropped.append(end)
+    if dropped:
+        await service.settle(tx, dropped, now)
+    # Only what is used is paid for: the rest of the half second stays free for a reply that comes meanwhile.
+    bought = PACE.reserve(tat, moment, len(taken), PERSONS_HORIZON, ramp)
+    if taken:
+        await tx.send(
+            queries.MARK_SENDING,
+            {
+                "number": line.id,
+                "now": now,
+                "tat": bought.tat,
+                "ids": [row.id for row in taken],
+                "contacts": [row.contact_id for row in taken],
+                "tats": [PAIR.reserve(row.pair_tat, moment, 1, 0).tat for row in taken],
+            },
+        )
+    again_at = None
+    if more or dropped:
+        # Without room it is of no use to ask before there is some.
+        again_at = now if taken or dropped or room else at_microseconds(max(tat, ramp.since) - HORIZON)
+    return _Picked(list(zip(taken, bought.times, strict=True)), bought.tat if taken else None, again_at, put_elsewhere)
+
+
+async def _ready(tx: Tx, number_id: int, moment: int, wanted: int) -> tuple[list[Candidate], bool, bool]:
+    """The first rows that can go, whether some that can't were put elsewhere, and whether there may be more.
+
+    Rows that can't go are usually few. Where they are many, the look grows, up to a size that is never slow.
+    """
+    limit, put_elsewhere = wanted, False
+    while True:
+        found = await tx.all(Candidate, queries.NEXT, {"number": number_id, "limit": limit})
+        behind = [row for row in found if row.behind]
+        crowded = [row for row in found if not row.behind and PAIR.free_at(row.pair_tat) > moment]
+        if behind:
+            await tx.send(queries.PARK, {"number": number_id, "ids": [row.id for row in behind]})
+        if crowded:
+            free_at = [at_microseconds(PAIR.free_at(row.pair_tat)) for row in crowded]
+            await tx.send(
+                queries.POSTPONE_PAIRS, {"number": number_id, "ids": [row.id for row in crowded], "at": free_at}
+            )
+        kept_from = {row.id for row in (*behind, *crowded)}
+        put_elsewhere = put_elsewhere or bool(kept_from)
+        ready = [row for row in found if row.id not in kept_from]
+        if not kept_from or len(ready) >= wanted or limit >= LARGEST_LOOK or len(found) < limit:
+            return ready, put_elsewhere, len(found) == limit
+        limit = min(4 * limit, LARGEST_LOOK)
+
+
+def _why_not(line: Line, row: Outgoing, now: datetime) -> Result | None:
     """Asks every rule once more. A message that somebody's word overtook is dropped, any other refused one fails."""
     draft = Draft(row.type, row.text, row.content, row.quoted)
-    refused = service.refusal(sender, row, draft, row.lane, service.HOLDERS[row.author], now, row.epoch)
+    refused = service.refusal(line, row, draft, row.lane, service.HOLDERS[row.author], now, row.epoch)
     if refused is None:
-        return True
+        return None
     if refused.rule.startswith("floor."):
-        await service.settle(tx, sender.id, row.id, "cancelled", now, text=refused.text)
-    else:
-        await service.settle(tx, sender.id, row.id, "failed", now, text=f"{refused.text} {refused.what_to_do}")
-    return False
+        return Result(line.id, row.id, "cancelled", text=refused.text)
+    return Result(line.id, row.id, "failed", text=f"{refused.text} {refused.what_to_do}")
+
+
+# --- draining -----------------------------------------------------------------------------------------------------
 
 
 class _Drain:
     """One drain at work: a planner, a speaker that keeps the instants, and the calls under way."""
 
-    def __init__(self, app: App, number_id: int) -> None:
+    def __init__(self, app: App, number_id: int, clerk: Clerk) -> None:
         self._app = app
         self._number_id = number_id
-        self._sender: Sender
-        self._reserved: deque[tuple[Outgoing, int]] = deque()
-        self._uploading: set[int] = set()
+        self._clerk = clerk
+        self._line: Line
+        self._token: tuple[bytes, str] | None = None  # as it is kept, and as it is used
+        self._rows: list[Outgoing] = []  # in hand: marked, not yet said; the most urgent first
+        self._instants: deque[int] = deque()  # as many, in order
+        self._tat = 0  # the number's, as last heard
+        self._paid_until = 0  # where the instants in hand end
+        self._uploading: dict[int, int] = {}
+        self._calls = 0
         self._under_way: set[asyncio.Task[None]] = set()
-        self._places = asyncio.Semaphore(AT_ONCE)
         self._spoke: deque[int] = deque([0] * LIMIT, LIMIT)  # when the last sends began, in microseconds
-        self._room = ROOM
-        self._planned = asyncio.Event()  # for the speaker
+        self._turned = asyncio.Event()  # for the speaker
         self._news = asyncio.Event()  # for the planner
+        self._called = False  # somebody has written a message
         self._broken: BaseException | None = None
 
     async def run(self) -> None:
-        await self._update(queries.ABANDONED)
+        await self._in_turn(self._abandon)
         speaker = asyncio.create_task(self._speak())
         speaker.add_done_callback(self._ended)
         try:
@@ -159,29 +302,56 @@ class _Drain:
         if self._broken is not None:
             raise self._broken
 
+    def hear(self, charge: pace.Charge | None) -> None:
+        """A message was written; or customers wrote, and what isn't said yet moves back behind theirs."""
+        if charge is None:
+            self._called = True
+            self._news.set()
+        elif charge.tat > self._tat:  # not known from the last plan
+            self._move_back(THROUGHPUT.give_way(self._instants, charge.moment, charge.messages))
+            self._tat = charge.tat
+
     # --- the planner ----------------------------------------------------------------------------------------------
 
     async def _plan(self) -> None:
         while self._broken is None:
             self._news.clear()
-            planned = await plan(self._app, self._number_id, list(self._uploading))
+            self._called = False
+            planned = await plan(self._app, self._number_id, self._uploading, self._paid_until)
             if planned is None:
                 return
-            self._sender = planned.sender
-            self._reserved.extend(planned.rows)
-            self._planned.set()
+            self._line = planned.line
+            if planned.silent and self._rows:
+                await self._update(queries.PUT_BACK, ids=self._unspoken())
+            self._take(planned)
             for row in planned.files:
-                self._uploading.add(row.id)
+                self._uploading[row.id] = row.lane
                 self._start(self._upload(row))
             if not await self._wait(planned.again_at):
                 return
-            while len(self._reserved) > AHEAD and self._broken is None:
+            while len(self._rows) > AHEAD and not self._called and self._broken is None:
                 self._news.clear()
                 await self._news.wait()
 
+    def _take(self, planned: Round) -> None:
+        """Rows and instants come to those in hand. What was charged without our hearing of it goes before these."""
+        if self._instants:
+            self._move_back(max(0, planned.line.budget_tat - self._tat))
+        unheard = max(0, self._tat - planned.tat)  # charged since the plan, and heard of before it came back
+        for row, instant in planned.rows:
+            insort(self._rows, row, key=_urgency)
+            self._instants.append(instant + unheard)
+        self._tat = max(self._tat, planned.tat)
+        self._paid_until = max(self._paid_until, self._tat)
+        self._turned.set()
+
+    def _move_back(self, microseconds: int) -> None:
+        self._instants = deque(instant + microseconds for instant in self._instants)
+        self._paid_until += microseconds
+
     async def _wait(self, again_at: datetime | None) -> bool:
         """Until it may be worth planning again; False when this drain has nothing left to do."""
-        idle = not (self._reserved or self._under_way or self._news.is_set())
+        idle = not (self._rows or self._under_way or self._news.is_set())
         if again_at is None:
             if idle:
                 return False
@@ -191,7 +361,7 @@ class _Drain:
         if idle and pause > LINGER:
             async with self._app.db.transaction() as tx:
                 await turn.take(tx, [self._number_id])
-                await service.wake(tx, self._number_id, pause)
+                await wake(tx, self._number_id, pause)
             return False
         if pause > timedelta(0):
             await self._hear(min(pause.total_seconds(), LOOK_EVERY))
@@ -203,31 +373,32 @@ class _Drain:
             await asyncio.wait_for(self._news.wait(), seconds)
         except TimeoutError:
             return
-        await asyncio.sleep(min(seconds, LULL))
+        await asyncio.sleep(min(seconds, SHORT_LULL if self._called else LULL))
 
     # --- the speaker ----------------------------------------------------------------------------------------------
 
     async def _speak(self) -> None:
         while True:
-            while not self._reserved:
-                self._planned.clear()
-                await self._planned.wait()
-            await self._places.acquire()
-            while self._reserved:  # what was reserved may be put back meanwhile
-                row, instant = self._reserved[0]
-                now = microseconds(self._app.clock.now())
-                wait = max(instant, self._spoke[-1] + BREATH, self._spoke[0] + SECOND + self._room) - now
-                if wait <= 0:
-                    break
-                await asyncio.sleep(wait / SECOND)
-            else:
-                self._places.release()
+            self._turned.clear()
+            if not self._rows or self._calls >= AT_ONCE + (PERSONS_CALLS if self._rows[0].lane == Lane.PERSON else 0):
+                await self._turned.wait()
                 continue
-            self._reserved.popleft()
+            now = microseconds(self._app.clock.now())
+            wait = max(self._instants[0], self._spoke[-1] + BREATH, self._spoke[0] + SECOND + ON_THE_WAY) - now
+            if wait > 0:  # meanwhile it may be put off, or put back, or something more urgent may come
+                await asyncio.sleep(wait / SECOND)
+                continue
+            row = self._rows.pop(0)
+            self._instants.popleft()
             self._spoke.append(now)
-            self._start(self._send(row)).add_done_callback(lambda _: self._places.release())
-            if len(self._reserved) <= AHEAD:
+            self._calls += 1
+            self._start(self._send(row, now)).add_done_callback(self._called_back)
+            if len(self._rows) <= AHEAD:
                 self._news.set()
+
+    def _called_back(self, _: asyncio.Task[None]) -> None:
+        self._calls -= 1
+        self._turned.set()
 
     # --- the calls ------------------------------------------------------------------------------------------------
 
@@ -245,90 +416,164 @@ class _Drain:
             self._broken = self._broken or error
         self._news.set()
 
-    async def _send(self, row: Outgoing) -> None:
+    async def _send(self, row: Outgoing, spoken: int) -> None:
         try:
-            token = self._token()
+            token = self._unsealed()
             sent = await self._app.graph.send_message(
-                self._sender.phone_number_id, compose.body(self._number_id, row), token=token
+                self._line.phone_number_id, compose.body(self._number_id, row), token=token
             )
         except VaultError as error:
             await self._settle(row, "failed", text=str(error))
         except GraphError as error:
             if error.ambiguous:
-                await self._update(queries.DOUBT, id=row.id, text=error.outcome.says)
+                await self._settle(row, "in_doubt", text=error.outcome.says)
             else:
-                await self._refused(row, error)
+                await self._refused(row, error, spoken)
         else:
             await self._settle(row, "sent", wamid=sent.wamid)
 
     async def _upload(self, row: Outgoing) -> None:
         """The file of a message goes to Meta, once: its id is kept with the row. Repeating it does no harm."""
         content = row.content or {}
+        began = microseconds(self._app.clock.now())
         try:
-            token = self._token()
+            token = self._unsealed()
             data = await asyncio.to_thread(self._read, content["file"])
             mime, name = content["mime_type"], content.get("filename") or "file"
-            media_id = await self._app.graph.upload_media(self._sender.phone_number_id, data, mime, name, token=token)
+            media_id = await self._app.graph.upload_media(self._line.phone_number_id, data, mime, name, token=token)
         except VaultError as error:
             await self._settle(row, "failed", text=str(error))
         except OSError as error:
             logger.error("file_gone", number=self._number_id, outbox=row.id, error=type(error).__name__)
             await self._settle(row, "failed", text="The file of this message can't be read any more. Attach it again.")
         except GraphError as error:
-            await self._refused(row, error)
+            await self._refused(row, error, began)
         else:
-            about = {"mime": mime, "sha256": content.get("sha256"), "size": len(data), "file": content["file"]}
-            named = {"number": self._number_id, "id": row.id, "media_id": media_id}
 
             async def write(tx: Tx) -> None:
-                await tx.execute(queries.UPLOADED, {**named, **about})
-                await tx.execute(queries.REMEMBER_UPLOAD, named)
+                await uploads.remember(tx, self._number_id, content, media_id, self._app.clock.now())
 
             await self._in_turn(write)
         finally:
-            self._uploading.discard(row.id)
+            self._uploading.pop(row.id, None)
 
-    def _token(self) -> str:
-        if self._sender.token is None:
+    def _unsealed(self) -> str:
+        sealed = self._line.token
+        if sealed is None:
             raise VaultError("This number has no token: paste one on its page, or connect it again.")
-        return self._app.vault.unseal(self._sender.token)
+        if self._token is None or self._token[0] != sealed:
+            self._token = sealed, self._app.vault.unseal(sealed)
+        return self._token[1]
 
     def _read(self, file: str) -> bytes:
         with self._app.files.open(file) as stream:
             return stream.read()
 
-    async def _refused(self, row: Outgoing, error: GraphError) -> None:
+    # --- what Meta refused ----------------------------------------------------------------------------------------
+
+    async def _refused(self, row: Outgoing, error: GraphError, spoken: int) -> None:
         """It certainly wasn't carried out. The table of outcomes decides by code, never by HTTP status."""
         outcome = error.outcome
         logger.warning("send_failed", number=self._number_id, outbox=row.id, code=error.code, klass=outcome.klass)
         text = outcome.says if error.answered else "WhatsApp couldn't be reached, so this wasn't sent."
-        wait = outcome.wait_before(row.attempts + 1)
-        if wait is None:
+        if uploads.may_be_gone(row, error.code):
+            await self._upload_again(row)
+        elif outcome.klass is Class.THROTTLE:
+            await self._halt(row, outcome, spoken, text)
+        elif outcome.klass is Class.THROTTLE_PAIR:
+            await self._halt_pair(row, outcome, text)
+        elif outcome.is_stop or outcome.klass is Class.OPT_OUT:
+            await self._stop(row, outcome, text)
+        elif (wait := outcome.wait_before(row.attempts + 1)) is None:
             await self._settle(row, "failed", code=error.code, text=text)
-            return
-        if outcome.klass is Class.THROTTLE:
-            self._room = min(2 * self._room, MOST_ROOM)
-            await self._halt(wait)
-        await self._update(
-            queries.POSTPONE,
-            id=row.id,
-            not_before=self._app.clock.now() + timedelta(seconds=wait),
-            attempts=row.attempts if outcome.is_throttle else row.attempts + 1,
-            code=error.code,
-            text=text,
-        )
+        else:
+            again_at = self._app.clock.now() + timedelta(seconds=wait)
 
-    async def _halt(self, seconds: float) -> None:
-        """The number is silent for a while; what was reserved goes back to be planned anew."""
+            async def write(tx: Tx) -> None:
+                await self._postpone(tx, row, again_at, outcome, text, attempts=row.attempts + 1)
+
+            await self._in_turn(write)
+
+    async def _upload_again(self, row: Outgoing) -> None:
+        async def write(tx: Tx) -> None:
+            await self._tell(tx, await uploads.upload_again(tx, self._number_id, row))
+
+        await self._in_turn(write)
+
+    async def _halt(self, row: Outgoing, outcome: Outcome, spoken: int, text: str) -> None:
+        """The number is silent for a while, then slower; what was in hand goes back, to be planned anew."""
         ids = self._unspoken()
 
         async def write(tx: Tx) -> None:
-            tat = await tx.value(queries.BUDGET, {"number": self._number_id})
-            tat = THROUGHPUT.halt(tat, microseconds(self._app.clock.now()), seconds)
-            await tx.execute(queries.SPEND, {"number": self._number_id, "tat": tat})
+            now = self._app.clock.now()
+            moment = microseconds(now)
+            [[since, share, recovery]] = await tx.rows(queries.RAMP, {"number": self._number_id})
+            ramp = Ramp(since, share, recovery)
+            seconds = float(outcome.wait_before(ramp.setbacks(spoken) + 1) or 0)
+            if outcome.scope in {Scope.ACCOUNT, Scope.APP}:
+                await stops.after(tx, self._number_id, row, outcome, now)
+                standing = await stops.standing(tx, self._number_id, now)
+                pauses = [one.until - now for one in standing if not one.holds and one.until is not None]
+                seconds = max(pauses, default=timedelta(seconds=seconds)).total_seconds()
+            slower = ramp.slower(spoken, moment, seconds)
+            named = {"number": self._number_id, "since": slower.since, "share": slower.share}
+            await tx.execute(queries.SLOW_DOWN, {**named, "recovery": slower.recovery_us})
+            await self._postpone(tx, row, at_microseconds(slower.since), outcome, text)
             await self._tell(tx, await tx.rows(queries.PUT_BACK, {"number": self._number_id, "ids": ids}))
 
         await self._in_turn(write)
+
+    async def _halt_pair(self, row: Outgoing, outcome: Outcome, text: str) -> None:
+        """This person has been written to too often; everybody else isn't concerned."""
+        wait = outcome.wait_before(row.throttled + 1) or 0
+
+        async def write(tx: Tx) -> None:
+            named = {"number": self._number_id, "contact": row.contact_id}
+            now = self._app.clock.now()
+            tat = PAIR.halt(await tx.value(queries.PAIR, named) or 0, microseconds(now), wait)
+            await tx.execute(queries.HALT_PAIR, {**named, "tat": tat})
+            again_at = at_microseconds(PAIR.free_at(tat))
+            await self._postpone(tx, row, again_at, outcome, text, throttled=row.throttled + 1)
+
+        await self._in_turn(write)
+
+    async def _stop(self, row: Outgoing, outcome: Outcome, text: str) -> None:
+        """Others like this message wait as well, and it with them; or its recipient opted out, and it has failed."""
+
+        async def write(tx: Tx) -> None:
+            now = self._app.clock.now()
+            if await stops.after(tx, self._number_id, row, outcome, now):
+                await self._postpone(tx, row, None, outcome, text)
+            else:
+                failed = Result(self._number_id, row.id, "failed", code=outcome.code, text=text)
+                await service.settle(tx, [failed], now)
+
+        await self._in_turn(write)
+
+    async def _postpone(
+        self,
+        tx: Tx,
+        row: Outgoing,
+        again_at: datetime | None,
+        outcome: Outcome,
+        text: str,
+        *,
+        attempts: int | None = None,
+        throttled: int | None = None,
+    ) -> None:
+        """The row waits for a further try; unless said otherwise this one doesn't count."""
+        named = {
+            "number": self._number_id,
+            "id": row.id,
+            "not_before": again_at,
+            "attempts": row.attempts if attempts is None else attempts,
+            "throttled": row.throttled if throttled is None else throttled,
+            "code": outcome.code,
+            "text": text,
+        }
+        await self._tell(tx, await tx.rows(queries.POSTPONE, named))
+
+    # --- rows -----------------------------------------------------------------------------------------------------
 
     async def _close(self) -> None:
         """Cut off in the middle: what wasn't said goes back, what is being said gets time to be answered."""
@@ -342,20 +587,23 @@ class _Drain:
         await asyncio.gather(*late, return_exceptions=True)
 
     def _unspoken(self) -> list[int]:
-        ids = [row.id for row, _ in self._reserved]
-        self._reserved.clear()
+        """What was in hand and isn't any more."""
+        ids = [row.id for row in self._rows]
+        self._rows.clear()
+        self._instants.clear()
         return ids
 
-    # --- rows -----------------------------------------------------------------------------------------------------
+    async def _abandon(self, tx: Tx) -> None:
+        """What a drain that died left behind."""
+        rows = await tx.rows(queries.ABANDONED, {"number": self._number_id})
+        await self._tell(tx, rows)
+        if rows:
+            await service.free(tx, {(self._number_id, row[0]) for row in rows})
 
     async def _settle(
         self, row: Outgoing, state: str, *, wamid: str | None = None, code: int | None = None, text: str | None = None
     ) -> None:
-        async def write(tx: Tx) -> None:
-            now = self._app.clock.now()
-            await service.settle(tx, self._number_id, row.id, state, now, wamid=wamid, code=code, text=text)
-
-        await self._in_turn(write)
+        await self._clerk.settle(Result(self._number_id, row.id, state, wamid, code, text))
 
     async def _update(self, statement: str, **params: object) -> None:
         async def write(tx: Tx) -> None:
@@ -371,13 +619,17 @@ class _Drain:
                     await turn.take(tx, [self._number_id])
                     await write(tx)
                 return
-            except (psycopg.OperationalError, PoolTimeout):
+            except AWAY:
                 if pause is None:
                     raise
                 await asyncio.sleep(pause)
 
     async def _tell(self, tx: Tx, rows: Sequence[tuple[object, ...]]) -> None:
         await _tell(tx, self._number_id, rows, self._app.clock.now())
+
+
+def _urgency(row: Outgoing) -> tuple[int, int]:
+    return row.lane, row.id
 
 
 # --- once a minute ------------------------------------------------------------------------------------------------
@@ -397,13 +649,21 @@ async def despair(app: App) -> None:
 
 
 async def rescue(app: App) -> None:
-    """Lanes that have something to do but no job get one."""
+    """Messages that were left behind come forward, and lanes that have something to do but no job get one."""
     async with app.db.transaction() as tx:
-        numbers = [row[0] for row in await tx.rows(queries.FORSAKEN)]
-    for number_id in numbers:
+        behind = [row[0] for row in await tx.rows(queries.LEFT_BEHIND)]
+        forsaken = [row[0] for row in await tx.rows(queries.FORSAKEN)]
+    for number_id in sorted({*behind, *forsaken}):
         async with app.db.transaction() as tx:
             await turn.take(tx, [number_id])
-            await service.wake(tx, number_id)
+            await tx.execute(queries.COME_FORWARD, {"number": number_id})
+            await wake(tx, number_id)
+
+
+async def forget_pairs(app: App) -> None:
+    """Whoever wasn't written to for a while has the whole of the pair limit again."""
+    async with app.db.transaction() as tx:
+        await tx.execute(queries.SWEEP_PAIRS, {"moment": microseconds(app.clock.now())})
 
 
 async def _tell(tx: Tx, number_id: int, rows: Sequence[tuple[object, ...]], now: datetime) -> None:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
-from twinline.rules.guard import Refusal
+from twinline.rules.budget import Ramp
 
 
 class Lane(IntEnum):
@@ -15,6 +16,17 @@ class Lane(IntEnum):
     AUTOMATION = 1
     UTILITY = 2
     MARKETING = 3
+
+
+SPEAKS_AS: Final = MappingProxyType(
+    {
+        Lane.PERSON: "person",
+        Lane.AUTOMATION: "automation",
+        Lane.UTILITY: "campaign",
+        Lane.MARKETING: "campaign",
+    }
+)
+"""As whom a program or an operator speaks who asks for a lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +42,12 @@ class Draft:
     quoted: str | None = None
 
 
-class Refused(Exception):
-    """The message may not go out. ``refusal`` names the rule, and says why and what to do."""
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The request that a program made: with which key, and its digest, by which a repetition is known."""
 
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.text)
-        self.refusal = refusal
+    api_key_id: int
+    request_digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +65,28 @@ class Sender:
 
 
 @dataclass(frozen=True, slots=True)
+class Line(Sender):
+    """A number whose lane is planned: how fast it may speak, and whether there is anything unusual."""
+
+    slow_since: int
+    slow_share: int
+    slow_recovery: int
+    postponed_until: datetime | None
+    files_wait: bool
+    may_be_stopped: bool
+
+    @property
+    def ramp(self) -> Ramp:
+        return Ramp(self.slow_since, self.slow_share, self.slow_recovery)
+
+
+@dataclass(frozen=True, slots=True)
 class Recipient:
-    """The other side, and where its chat stands: what the rules are asked with, when written and when sent."""
+    """The other side, and where its chat stands: what the rules are asked with, when written and when sent.
+
+    ``capped_at``: when Meta last withheld a marketing message from them (131049); ``missed``: how many messages have
+    failed to reach them (131026) since one did or they wrote.
+    """
 
     contact_id: int
     phone: str | None
@@ -67,6 +99,8 @@ class Recipient:
     floor_epoch: int
     floor_since: datetime | None
     floor_until: datetime | None
+    capped_at: datetime | None
+    missed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +117,24 @@ class Outgoing(Recipient):
     content: dict[str, Any] | None
     quoted: str | None
     attempts: int
+    throttled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate(Outgoing):
+    """A row that is ready, and what may hold it up: another message of its chat, or its pair's limit."""
+
+    behind: bool
+    pair_tat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a row's way ended, or that it is in doubt."""
+
+    number_id: int
+    id: int
+    state: str
+    wamid: str | None = None
+    code: int | None = None
+    text: str | None = None

@@ -3,14 +3,13 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from twinline.app import App
 from twinline.db import Tx, as_json
-from twinline.db.jobs import defer
-from twinline.kit import sniff
 from twinline.kit.clock import microseconds
 from twinline.meta import webhooks as wire
 from twinline.mirror import events, turn
@@ -23,10 +22,13 @@ from twinline.rules.floor import Floor, Holder
 from twinline.rules.guard import Refusal
 from twinline.rules.identity import is_group
 from twinline.rules.lifecycle import Connection
+from twinline.rules.refusal import Refused
 from twinline.rules.window import window
-from twinline.sending import queries
+from twinline.sending import queries, stops, uploads
 from twinline.sending.compose import Callback, read_callback
-from twinline.sending.models import Draft, Lane, Recipient, Refused, Sender
+from twinline.sending.models import Draft, Lane, Recipient, Result, Sender
+from twinline.sending.waking import wake
+from twinline.templates import service as templates
 
 # Whose turn it is when a message of this author goes out.
 HOLDERS = {
@@ -40,6 +42,17 @@ PURPOSES = {
     Lane.AUTOMATION: guard.Purpose.AUTOMATION,
     Lane.UTILITY: guard.Purpose.UTILITY,
     Lane.MARKETING: guard.Purpose.MARKETING,
+}
+
+
+UNREACHABLE_AFTER = 3  # messages that couldn't be delivered (131026), with nothing that could, and no word, since
+CAPPED_FOR = timedelta(seconds=outcomes.outcome(131049).wait[0])
+
+# By Meta's category of a template.
+CATEGORIES = {
+    "MARKETING": guard.Purpose.MARKETING,
+    "UTILITY": guard.Purpose.UTILITY,
+    "AUTHENTICATION": guard.Purpose.AUTHENTICATION,
 }
 
 
@@ -72,11 +85,18 @@ async def submit(
     recipient = await tx.one(Recipient, queries.RECIPIENT, named)
     if sender is None or recipient is None:
         raise NoSuchContact(f"number {number_id} has no contact {contact_id}")
+    if draft.type == "template":
+        draft = await _template(tx, number_id, draft, recipient)
     holder = HOLDERS[author]
+    draft = await uploads.given(tx, number_id, draft, now)
     refused = refusal(sender, recipient, draft, lane, holder, now)
+    stopped = await stops.standing(tx, number_id, now)
+    refused = refused or stops.refusal(stopped, author, lane, draft.type, draft.content)
     if refused is not None:
         raise Refused(refused)
     here = await speak(tx, sender, recipient, holder, now)
+    behind = [one for one in stopped if one.concerns(author, lane, draft.type, draft.content)]
+    state = "held" if behind else "queued"
     new_id = await tx.value(
         queries.ENQUEUE,
         {
@@ -90,12 +110,21 @@ async def submit(
             "text": draft.text,
             "content": as_json(draft.content) if draft.content is not None else None,
             "quoted": draft.quoted,
+            "state": state,
+            "code": behind[0].code if behind else None,
+            "why": behind[0].says if behind else None,
         },
     )
     await wake(tx, number_id)
-    told = {"outbox": [[contact_id, new_id, "queued"]], "chats": [contact_id]}
+    told = {"outbox": [[contact_id, new_id, state]], "chats": [contact_id]}
     await events.publish(tx, {number_id: told}, now)
     return int(new_id)
+
+
+async def _template(tx: Tx, number_id: int, draft: Draft, recipient: Recipient) -> Draft:
+    """The draft with its template filled in, as it will be read. Raises Refused."""
+    ready = await templates.ready(tx, number_id, draft.content or {}, has_phone=recipient.phone is not None)
+    return replace(draft, text=ready.text, content=ready.content)
 
 
 def refusal(
@@ -115,13 +144,13 @@ def refusal(
         guard.Attempt(
             kind=draft.type,
             recipient=recipient.phone or recipient.bsuid or "",
-            purpose=PURPOSES[Lane(lane)],
+            purpose=_purpose(draft, lane),
             text=draft.text,
             content=draft.content,
             quoted=draft.quoted,
         ),
         guard.Standing(
-            connection=Connection(sender.state),
+            connection=_connection(sender, holder),
             window=window(
                 now,
                 sender.connected_at,
@@ -130,10 +159,25 @@ def refusal(
                 recipient.last_phone_reply_at,
             ),
             opted_out=recipient.opted_out,
+            capped=recipient.capped_at is not None and now < recipient.capped_at + CAPPED_FOR,
+            unreachable=recipient.missed >= UNREACHABLE_AFTER,
             speech=floor.may_speak(floor_of(recipient), holder, epoch, now),
             disconnect_reason=sender.state_reason,
         ),
     )
+
+
+def _connection(sender: Sender, holder: Holder) -> Connection:
+    """A number that is away refuses what people write; what machines write waits for it (``stops``)."""
+    here = Connection(sender.state)
+    return here if holder in floor.PEOPLE or here is Connection.CONNECTING else Connection.CONNECTED
+
+
+def _purpose(draft: Draft, lane: int) -> guard.Purpose:
+    """What a message is for: a template says it itself, whoever sends it; anything else goes by its lane."""
+    shown = (draft.content or {}).get("shown") if draft.type == "template" else None
+    category = shown.get("category") if isinstance(shown, dict) else None
+    return CATEGORIES.get(str(category), PURPOSES[Lane(lane)])
 
 
 def floor_of(recipient: Recipient) -> Floor:
@@ -169,42 +213,38 @@ async def set_floor(tx: Tx, number_id: int, contact_id: int, here: Floor) -> Non
     )
 
 
-async def wake(tx: Tx, number_id: int, after: timedelta | None = None) -> None:
-    """Sees to it that the number's lane is drained (again). The caller holds the number's turn."""
-    lane = f"lane:{number_id}"
-    await defer(tx, "sending.drain", queue="lane", lock=lane, queueing_lock=lane, after=after, number_id=number_id)
-
-
 # --- what becomes of it -------------------------------------------------------------------------------------------
 
 
-async def settle(
-    tx: Tx,
-    number_id: int,
-    outbox: int,
-    state: str,
-    now: datetime,
-    *,
-    wamid: str | None = None,
-    code: int | None = None,
-    text: str | None = None,
-) -> None:
-    """Ends a row's way, once, lets a sent one appear in the chat, and says so. The caller holds the number's turn."""
-    rows = await tx.dicts(
-        queries.SETTLE,
-        {"number": number_id, "id": outbox, "state": state, "now": now, "wamid": wamid, "code": code, "text": text},
-    )
+async def settle(tx: Tx, results: Sequence[Result], now: datetime) -> None:
+    """Ends the way of rows, each once, lets those that were sent appear in their chats, and says so.
+
+    The caller holds the turns of all their numbers.
+    """
+    rows = await tx.dicts(queries.SETTLE, {"rows": as_json([asdict(result) for result in results]), "now": now})
+    if not rows:
+        return
     await _show(tx, rows, now)
+    await free(tx, {(row["number_id"], row["contact_id"]) for row in rows})
+    told: dict[int, dict[str, list[Any]]] = {}
     for row in rows:
-        told: dict[str, object] = {"outbox": [[row["contact_id"], outbox, state]]}
-        if wamid is not None:
-            told["messages"] = [[row["contact_id"], wamid, "sent"]]
-        await events.publish(tx, {number_id: told}, now)
+        body = told.setdefault(row["number_id"], {"outbox": []})
+        body["outbox"].append([row["contact_id"], row["id"], row["state"]])
+        if row["wamid"] is not None:
+            body.setdefault("messages", []).append([row["contact_id"], row["wamid"], "sent"])
+    await events.publish(tx, told, now)
+
+
+async def free(tx: Tx, chats: Iterable[tuple[int, int]]) -> None:
+    """The next message of each of these chats (number, contact) comes forward: none is before it any more."""
+    numbers, contacts = zip(*sorted(chats), strict=True)
+    await tx.execute(queries.FREE, {"numbers": list(numbers), "contacts": list(contacts)})
 
 
 async def follow(app: App, tx: Tx, folded: Folded, now: datetime) -> None:
     """In the ingest's transaction: statuses settle what was sent, replies from the phone take the floor."""
     await _settle_by_statuses(tx, folded, now)
+    await stops.noticed(tx, folded)
     for number_id in {said.number_id for said in folded.echoed}:
         await _phone_speaks(tx, folded, number_id, now)
 
@@ -212,22 +252,28 @@ async def follow(app: App, tx: Tx, folded: Folded, now: datetime) -> None:
 async def _settle_by_statuses(tx: Tx, folded: Folded, now: datetime) -> None:
     """A status with our callback data proves that Meta has the message, even if its answer never reached us."""
     proven: dict[Callback, dict[str, Any]] = {}
+    failed: dict[Callback, dict[str, Any]] = {}
     for status in folded.statuses:
         ours = read_callback(status.callback_data)
         if ours is None or ours.number_id != status.number_id:
             continue
-        row = proven.setdefault(ours, {**ours._asdict(), "id": ours.outbox_id, "wamid": status.wamid})
+        row = {**ours._asdict(), "id": ours.outbox_id, "wamid": status.wamid}
+        proven.setdefault(ours, row)
         if status.status == Delivery.FAILED:
-            errors: Sequence[Any] = (status.detail or {}).get("errors") or [{}]
-            meaning = outcomes.outcome(errors[0].get("code"))
-            row |= {"code": meaning.code, "text": meaning.says}
+            meaning = outcomes.outcome(wire.error_code(status.detail), 400)
+            failed[ours] = {**row, "code": meaning.code, "text": meaning.says, "at": status.at}
     if not proven:
         return
     settled = await tx.dicts(queries.SETTLE_BY_STATUS, {"rows": as_json(list(proven.values())), "now": now})
-    await _show(tx, settled, now)
-    for row in settled:
-        folded.tell(row["number_id"], "outbox", [row["contact_id"], row["id"], "sent"])
-        folded.tell(row["number_id"], "messages", [row["contact_id"], row["wamid"], "sent"])
+    if settled:
+        await _show(tx, settled, now)
+        await free(tx, {(row["number_id"], row["contact_id"]) for row in settled})
+    for settled_row in settled:
+        folded.tell(settled_row["number_id"], "outbox", [settled_row["contact_id"], settled_row["id"], "sent"])
+        folded.tell(settled_row["number_id"], "messages", [settled_row["contact_id"], settled_row["wamid"], "sent"])
+    if failed:
+        rows = await tx.dicts(queries.FAIL_BY_STATUS, {"rows": as_json(list(failed.values()))})
+        await stops.heard(tx, folded, rows)
 
 
 async def _show(tx: Tx, settled: Sequence[dict[str, Any]], now: datetime) -> None:
@@ -280,19 +326,6 @@ async def _phone_speaks(tx: Tx, folded: Folded, number_id: int, now: datetime) -
 
 # --- files --------------------------------------------------------------------------------------------------------
 
-# By what a file is -> how it is sent. Everything else goes as a document.
-SENT_AS = {
-    "image/jpeg": "image",
-    "image/png": "image",
-    "video/mp4": "video",
-    "video/3gpp": "video",
-    "audio/aac": "audio",
-    "audio/amr": "audio",
-    "audio/mpeg": "audio",
-    "audio/mp4": "audio",
-    "audio/ogg": "audio",
-}
-
 
 async def attach(
     app: App,
@@ -301,17 +334,19 @@ async def attach(
     caption: str | None,
     quoted: str | None = None,
     *,
-    as_document: bool = False,
+    kind: str | None = None,
 ) -> Draft:
-    """Keeps a file and answers the message that carries it. What it is, its content says, not its name."""
-    mime = sniff.mime_type(data, name)
-    digest = hashlib.sha256(data).hexdigest()
+    """Keeps a file and answers the message that carries it. What it is, its content says, not its name.
+
+    ``kind`` is what it is to be sent as, "voice" for a voice message; without it a picture goes as an image, and so on.
+    """
+    made = await asyncio.to_thread(uploads.prepare, data, name, kind)
+    digest = hashlib.sha256(made.data).hexdigest()
     file = f"outgoing/{digest}"
-    await asyncio.to_thread(app.files.write, file, data)
-    shown = re.sub(r"[\x00-\x1f/\\]", "_", name)[-200:]
-    content = {"file": file, "mime_type": mime, "filename": shown, "size": len(data), "sha256": digest}
-    kind = "document" if as_document else SENT_AS.get(mime, "document")
-    return Draft(kind, caption or None, content, quoted)
+    await asyncio.to_thread(app.files.write, file, made.data)
+    shown = re.sub(r"[\x00-\x1f/\\]", "_", made.name)[-200:]
+    about = {"file": file, "mime_type": made.mime_type, "filename": shown, "size": len(made.data), "sha256": digest}
+    return Draft(made.type, caption or None, {**about, **made.facts}, quoted)
 
 
 # --- for those who know a number, not a contact -------------------------------------------------------------------
@@ -342,7 +377,7 @@ async def submit_to(
         if sender is None:
             raise NoSuchContact(f"there is no number {number_id}")
         # Nobody can be reached under this: the rules say why, first of all the capability matrix.
-        stranger = Recipient(0, recipient, None, False, None, None, None, "nobody", 0, None, None)
+        stranger = Recipient(0, recipient, None, False, None, None, None, "nobody", 0, None, None, None, 0)
         refused = refusal(sender, stranger, draft, lane, HOLDERS[author], app.clock.now())
         assert refused is not None
         raise Refused(refused)
