@@ -233,6 +233,20 @@ async def test_the_facts_say_why_and_until_when_to_programs_too(bakery: Bakery) 
     assert facts["reply_on_phone"] == "https://wa.me/351912345678"
 
 
+async def test_a_customers_call_opens_the_window_from_when_it_began(bakery: Bakery) -> None:
+    began = bakery.seconds
+    rings, ends = wire.call(ANA, "wacid.1", began), wire.call(ANA, "wacid.1", began + 50, "terminate")
+    await bakery.hears(ends)
+    ana = await bakery.contact()
+    assert (await bakery.standing(ana)).opened_by == "call"
+    await bakery.hears(rings)
+    await bakery.hears(ends, rings)
+    facts = await bakery.standing(ana)
+    assert (facts.window.open, facts.window.until) == (True, datetime.fromtimestamp(began, UTC) + timedelta(days=1))
+    await bakery.hears(wire.call(ANA, "wacid.2", began + 60, direction="BUSINESS_INITIATED"))
+    assert await bakery.standing(ana) == facts
+
+
 async def test_only_the_phone_answered_and_written_before_connecting_are_told_apart(bakery: Bakery) -> None:
     early = wire.theirs(ANA, wire.text("wamid.h", int(datetime(2026, 8, 1, tzinfo=UTC).timestamp()), "Olá"))
     await bakery.hears(wire.chunk(0, 1, 100, wire.thread(ANA, early)))

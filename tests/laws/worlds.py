@@ -154,6 +154,14 @@ def statuses(draw: st.DrawFn) -> Json:
 
 
 @st.composite
+def calls(draw: st.DrawFn) -> Json:
+    n = draw(message)
+    event = draw(st.sampled_from(("connect", "terminate")))
+    more: Json = draw(st.sampled_from(({}, {"direction": "BUSINESS_INITIATED"}, {"start_time": base_time(n) + 1})))
+    return wire.call(draw(partners(n)), f"wacid.{n}", base_time(n) + draw(moment), event, **more)
+
+
+@st.composite
 def address_book(draw: st.DrawFn) -> Json:
     human = draw(views(draw(person)))
     at = draw(st.sampled_from((None, T0, T0, T0 + 1)))
@@ -189,7 +197,7 @@ def notices(draw: st.DrawFn) -> Json:
 
 happenings = st.one_of(
     live(), live(), live(), chunks(), chunks(), follow_ups(), statuses(), address_book(), moves(), preferences(),
-    notices(), st.sampled_from(("enveloped", "value_level")).map(wire.declined),
+    calls(), notices(), st.sampled_from(("enveloped", "value_level")).map(wire.declined),
 ).map(_change)  # fmt: skip
 
 worlds = st.lists(happenings, min_size=1, max_size=14)

@@ -440,6 +440,55 @@ def test_a_value_of_a_known_field_that_holds_nothing_known_is_kept() -> None:
     assert one(wire.hook("messages", wire.value(calls=[{"id": "c1"}]))).field == "messages"
 
 
+# --- calls --------------------------------------------------------------------------------------------------------
+
+
+def test_a_customers_call_is_kept_as_said_and_is_a_message_of_its_chat() -> None:
+    webhook = wire.call(RUA, "wacid.1", T0, session={"sdp_type": "offer", "sdp": "v=0"})
+    notice, message = events(webhook)
+    assert isinstance(notice, Notice)
+    assert isinstance(message, Message)
+    assert (notice.field, notice.value["session"]["sdp_type"]) == ("calls", "offer")
+    assert (message.wamid, message.type, message.at, message.live, message.outgoing) == (
+        "wacid.1",
+        "call",
+        T0,
+        True,
+        False,
+    )
+    assert (message.person.phone, message.content) == (RUA.phone, None)
+
+
+def test_a_call_counts_from_its_beginning_and_its_end_only_stands_in_for_that() -> None:
+    [_, begins] = events(wire.call(RUA, "wacid.1", T0))
+    [_, ends] = events(wire.call(RUA, "wacid.1", T0 + 90, "terminate", start_time=str(T0 + 4), duration=86))
+    assert isinstance(begins, Message)
+    assert isinstance(ends, Message)
+    assert begins.rank > ends.rank
+    assert ends.at == T0 + 4
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        {"direction": "BUSINESS_INITIATED"},
+        {"direction": None, "from": BAKERY.phone},
+        {"from": None, "from_user_id": None},
+        {"id": None},
+        {"id": ["?"]},
+    ],
+)
+def test_a_call_of_ones_own_or_of_nobody_is_only_kept(bent: dict[str, Any]) -> None:
+    [notice] = events(wire.call(RUA, "wacid.1", T0, **bent))
+    assert isinstance(notice, Notice)
+
+
+def test_a_call_without_a_direction_is_the_callers_and_rings_of_ours_are_kept() -> None:
+    assert isinstance(events(wire.call(RUA, "wacid.1", T0, direction=None))[1], Message)
+    rings = {"id": "wacid.2", "type": "call", "status": "RINGING", "timestamp": str(T0)}
+    assert one(wire.hook("calls", wire.value(statuses=[rings]))).value == {"statuses": [rings]}
+
+
 # --- bodies -------------------------------------------------------------------------------------------------------
 
 

@@ -29,7 +29,7 @@ class Account:
 class Estimate:
     """What one message to somebody would cost if it were delivered now. An estimate, whatever it says.
 
-    ``amount`` None: unknown, and ``lacks`` says what is missing. ``card_date`` is the day from which the rate holds.
+    ``amount`` None: unknown. ``card_date`` is the day from which the rate holds, ``lacks`` why there is no rate.
     """
 
     category: Category
@@ -73,7 +73,7 @@ class WindowFacts:
 
     ``opened_by`` is "message" or "call" while the window is open. ``free_entry_until``: everything is free until then;
     ``free_entry_by``: an answer from here before then opens that. ``service_sent`` stops counting just above the
-    month's free messages.
+    month's free messages. ``templates`` are the prices of a template by category.
     """
 
     number_id: int
@@ -83,6 +83,7 @@ class WindowFacts:
     opened_by: str | None
     seconds_left: int | None
     reply: Estimate
+    templates: tuple[Estimate, ...]
     service_sent: int
     free_left: int
     resets_at: datetime
@@ -91,6 +92,11 @@ class WindowFacts:
     free_entry_by: datetime | None
     free_entry_hours: int
     on_phone: str | None
+
+    @property
+    def basis(self) -> Estimate:
+        """The estimate whose card is shown as the basis of all."""
+        return next((price for price in self.templates if price.card_date), self.reply)
 
     def as_json(self) -> dict[str, Any]:
         """For programs; times in ISO 8601, amounts as decimal text."""
@@ -102,6 +108,7 @@ class WindowFacts:
             "seconds_left": self.seconds_left,
             "opened_by": self.opened_by,
             "reply": self.reply.as_json(),
+            "templates": {str(price.category): price.as_json() for price in self.templates},
             "service_messages": {
                 "sent_this_month": self.service_sent,
                 "free_left": self.free_left,

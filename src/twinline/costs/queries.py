@@ -93,16 +93,22 @@ ORDER BY b.asked_at NULLS FIRST, n.id LIMIT 50
 
 CONTACT = "SELECT contact_id FROM identities WHERE number_id = %(number)s AND key = %(key)s"
 
-# The window's facts as sending has them, and the free entry point: a message that came by an ad or a page's button
-# (``referral``), answered from here and delivered within a day; or what Meta itself said of its end.
+# The window's facts (what only explains a closed one is sought only then), and the free entry point: a message that
+# came by an ad or a page's button (``referral``), answered from here and delivered within a day; or what Meta itself
+# said of its end.
 CHAT = r"""
 SELECT c.id AS contact_id, c.phone, c.bsuid, n.connected_at, k.last_inbound_at,
-       (SELECT m.at FROM messages m
-        WHERE m.number_id = c.number_id AND m.contact_id = c.id AND m.type <> 'reaction' AND NOT m.outgoing
-        ORDER BY m.at DESC LIMIT 1) AS last_customer_at,
-       (SELECT m.at FROM messages m
-        WHERE m.number_id = c.number_id AND m.contact_id = c.id AND m.type <> 'reaction' AND m.author = 'phone'
-        ORDER BY m.at DESC LIMIT 1) AS last_phone_at,
+       CASE WHEN k.last_inbound_at IS NULL THEN (
+           SELECT m.at FROM messages m
+           WHERE m.number_id = c.number_id AND m.contact_id = c.id AND m.type <> 'reaction' AND NOT m.outgoing
+           ORDER BY m.at DESC LIMIT 1
+       ) END AS last_customer_at,
+       CASE WHEN coalesce(k.last_inbound_at, '-infinity') < date_trunc('second', n.connected_at) THEN (
+           SELECT m.at FROM messages m
+           WHERE m.number_id = c.number_id AND m.contact_id = c.id AND m.type <> 'reaction' AND m.author = 'phone'
+             AND m.at >= date_trunc('second', n.connected_at)
+           ORDER BY m.at DESC LIMIT 1
+       ) END AS last_phone_at,
        (SELECT m.type FROM messages m
         WHERE m.number_id = c.number_id AND m.contact_id = c.id AND m.live AND NOT m.outgoing
           AND m.type NOT IN ('system', 'request_welcome')

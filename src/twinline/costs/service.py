@@ -21,8 +21,9 @@ from twinline.rules import pricing
 from twinline.rules import window as windows
 from twinline.rules.delivery import Delivery
 from twinline.rules.identity import digits, phone_key, user_key
-from twinline.rules.pricing import Category, Rate, Reading
+from twinline.rules.pricing import Category, Priced, Rate, Reading, Verdict, Whereabouts
 
+TEMPLATES = (Category.UTILITY, Category.MARKETING, Category.AUTHENTICATION)
 LONGEST_CARD = 1_000_000  # characters; Meta's have some thousands
 LONGEST_FREE_ENTRY = 168  # hours; Meta: up to 7 days
 
@@ -46,7 +47,9 @@ async def standing(tx: Tx, number_id: int, contact_id: int, now: datetime) -> Wi
     zone = _zone(account)
     begins, ends = pricing.month(now, zone)
     sent = await _service_sent(tx, number_id, begins, ends)
-    reply = await _estimate(tx, account, chat, chat.phone or chat.bsuid or "", Category.SERVICE, now, sent)
+    reply, *templates = await _estimates(
+        tx, account, chat, chat.phone or chat.bsuid or "", (Category.SERVICE, *TEMPLATES), now, sent
+    )
     return WindowFacts(
         number_id=number_id,
         contact_id=contact_id,
@@ -55,6 +58,7 @@ async def standing(tx: Tx, number_id: int, contact_id: int, now: datetime) -> Wi
         opened_by=("call" if chat.opened_by == "call" else "message") if seen.open else None,
         seconds_left=ceil((seen.until - now).total_seconds()) if seen.open and seen.until else None,
         reply=reply,
+        templates=tuple(templates),
         service_sent=sent,
         free_left=pricing.free_left(sent),
         resets_at=ends,
@@ -83,27 +87,44 @@ async def estimate(tx: Tx, number_id: int, recipient: str | int, category: str, 
     chat = await _chat(tx, account, contact_id, now)
     begins, ends = pricing.month(now, _zone(account))
     sent = await _service_sent(tx, number_id, begins, ends) if wanted is Category.SERVICE else 0
-    return await _estimate(tx, account, chat, address or chat.phone or chat.bsuid or "", wanted, now, sent)
+    [found] = await _estimates(tx, account, chat, address or chat.phone or chat.bsuid or "", (wanted,), now, sent)
+    return found
 
 
-async def _estimate(
-    tx: Tx, account: Account, chat: Chat, recipient: str, category: Category, now: datetime, service_sent: int
-) -> Estimate:
+async def _estimates(
+    tx: Tx,
+    account: Account,
+    chat: Chat,
+    recipient: str,
+    categories: Sequence[Category],
+    now: datetime,
+    service_sent: int,
+) -> list[Estimate]:
+    """What a message of each category would cost."""
     day = now.astimezone(_zone(account)).date()
-    free_entry = bool(_ahead(chat.entry_until, now) or _ahead(chat.entry_by, now))
-    told = pricing.verdict(
-        category, day, window_open=_window(chat, now).open, free_entry=free_entry, service_before=service_sent
-    )
     where = pricing.whereabouts(_address(recipient), day)
-    priced = None
+    own: Sequence[Rate] = ()
     if account.currency is not None:
         names = [name for name in (where.country, where.market) if name is not None]
-        own = await _own_rates(
-            tx,
-            queries.RATES_FOR,
-            {"organisation": account.organisation_id, "currency": account.currency, "markets": names},
+        named = {"organisation": account.organisation_id, "currency": account.currency, "markets": names}
+        own = await _own_rates(tx, queries.RATES_FOR, named)
+    window_open = _window(chat, now).open
+    free_entry = bool(_ahead(chat.entry_until, now) or _ahead(chat.entry_by, now))
+    return [
+        _estimate(
+            account,
+            where,
+            category,
+            pricing.verdict(category, day, window_open=window_open, free_entry=free_entry, service_before=service_sent),
+            pricing.rate(where, account.currency, category, day, own) if account.currency else None,
         )
-        priced = pricing.rate(where, account.currency, category, day, own)
+        for category in categories
+    ]
+
+
+def _estimate(
+    account: Account, where: Whereabouts, category: Category, told: Verdict, priced: Priced | None
+) -> Estimate:
     return Estimate(
         category=category,
         free=told.free,
@@ -114,7 +135,7 @@ async def _estimate(
         market=where.market,
         card_date=priced.rate.since if priced else None,
         source=priced.source if priced else None,
-        lacks=None if told.free or priced else _lack(account, where.market),
+        lacks=None if priced else _lack(account, where.market),
     )
 
 

@@ -579,6 +579,12 @@ class _Walk:
         people = _People(value)
         self.each(value.get("user_preferences"), lambda entry: _preference(entry, address, people))
 
+    def calls(self, address: Address, value: Json) -> None:
+        people = _People(value)
+        self.each(value.get("calls"), lambda call: _call(call, address, people))
+        if value.get("statuses"):
+            self.events.append(Notice(address, "calls", None, {"statuses": value["statuses"]}))
+
     def user_ids(self, address: Address, value: Json) -> None:
         people = _People(value)
         self.each(value.get("user_id_update"), lambda entry: _moved(entry, address, people))
@@ -613,6 +619,36 @@ def _status(status: Json, address: Address, people: _People) -> Iterator[Event]:
         return
     callback = _optional_id(status.get("biz_opaque_callback_data"))
     yield Status(address, person, wamid, int(step), at, callback, detail, _tie(detail))
+
+
+def error_code(detail: Json | None) -> int | None:
+    """The code of a failed status, from its ``detail``; None where Meta gave none that is one."""
+    code = _number((_objects((detail or {}).get("errors")) or [{}])[0].get("code"))
+    return code if code is not None and 0 <= code < 1 << 31 else None
+
+
+def _call(call: Json, address: Address, people: _People) -> Iterator[Event]:
+    """A call is kept as said; one that a customer made is also a message of its chat, since it opens the window.
+
+    Meta tells of its beginning (``connect``) and its end under one id. It counts from the beginning, so the end only
+    stands in where that doesn't come; who calls is said by ``direction``, or follows from ``from``.
+    """
+    at = _time(call.get("timestamp")) or 0
+    yield Notice(address, "calls", at, call)
+    caller, wacid = _phone(call.get("from")), _optional_id(call.get("id"))
+    ours = (
+        caller is not None and address.phone is not None and canonical_phone(caller) == canonical_phone(address.phone)
+    )
+    direction = (_text(call.get("direction")) or "").upper()
+    person = people.find(caller, _optional_id(call.get("from_user_id")), _optional_id(call.get("from_parent_user_id")))
+    if wacid is None or ours or not person.known or direction not in ("USER_INITIATED", ""):
+        return
+    begins = call.get("event") == "connect"
+    began = at if begins else _time(call.get("start_time")) or at
+    rank = CONTENT if begins else PLACEHOLDER
+    yield Message(
+        address, person, wacid, False, True, rank, began, "call", None, None, None, None, None, 0, _tie(wacid)
+    )  # fmt: skip
 
 
 def _contact(entry: Json, address: Address) -> Iterator[Event]:
@@ -665,6 +701,7 @@ READERS: dict[str, Reader] = {
     "smb_app_state_sync": _Walk.contacts,
     "user_preferences": _Walk.preferences,
     "user_id_update": _Walk.user_ids,
+    "calls": _Walk.calls,
 }
 
 # What every value of a message-type field has; the rest is what it says.
@@ -679,6 +716,7 @@ TELLTALES = (
     ("statuses", "messages"),
     ("user_preferences", "user_preferences"),
     ("user_id_update", "user_id_update"),
+    ("calls", "calls"),
     ("event", "account_update"),
 )
 

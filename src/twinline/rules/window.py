@@ -1,7 +1,7 @@
 """The 24-hour customer service window.
 
-Free-form messages may go out through the API only for 24 hours after the customer last wrote, and on a
-number shared with a phone only what the customer wrote *after* the number was connected counts. What the
+Free-form messages may go out through the API only for 24 hours after the customer last wrote or called, and on
+a number shared with a phone only what came *after* the number was connected counts. What the
 owner types on the phone and what the first synchronisation brings in never open, extend or touch it (Meta:
 Onboard WhatsApp Business app users). Outside it only approved templates go out.
 
@@ -49,7 +49,7 @@ NON_OPENING: Final = MappingProxyType(
 
 _TEXTS: Final = MappingProxyType(
     {
-        WindowReason.OPEN: "The customer wrote in the last 24 hours, so you can answer freely.",
+        WindowReason.OPEN: "The customer wrote or called in the last 24 hours, so you can answer freely.",
         WindowReason.NEVER_WROTE: (
             "This customer hasn't written yet. From here you can only send an approved template; "
             "your phone can write freely."
@@ -59,7 +59,7 @@ _TEXTS: Final = MappingProxyType(
             "From here you can only send an approved template; your phone can answer freely."
         ),
         WindowReason.EXPIRED: (
-            "More than 24 hours have passed since the customer last wrote. From here you can only send an "
+            "More than 24 hours have passed since the customer last wrote or called. From here you can only send an "
             "approved template; your phone can answer freely."
         ),
         WindowReason.ONLY_PHONE_ANSWERED: (
