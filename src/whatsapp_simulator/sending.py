@@ -189,6 +189,9 @@ def _filled(world: World, template: Template, content: Json) -> tuple[Json, bool
 def _content(world: World, kind: str, body: Json) -> tuple[Json, bool]:
     """The object of the message, and whether its file can be sent as this type (else 131053)."""
     content: Json = body[kind]
+    if kind == "interactive":
+        header = content.get("header") or {"type": "text"}
+        return content, header["type"] == "text" or _content(world, header["type"], header)[1]
     if kind not in validate.MEDIA or not content.get("id"):
         return content, True
     media = world.shelf.get(str(content["id"]), world.now())

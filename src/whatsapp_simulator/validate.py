@@ -154,11 +154,11 @@ def message(body: Json) -> str:
     """The type of a valid message body. Raises ``GraphError`` as Meta would."""
     _product(body)
     _check(body, ENVELOPE)
-    if body.get("recipient_type", "individual") != "individual":
+    if (body.get("recipient_type") or "individual") != "individual":
         raise GraphError(131055, "Group messages aren't available to this phone number.")
     if not body.get("to") and not body.get("recipient"):
         raise GraphError(131008, "The parameter to is required.")
-    kind = body.get("type", "text")
+    kind = body.get("type") or "text"
     if kind not in TYPES:
         raise GraphError(100, f"Param type must be one of {{{', '.join(sorted(t.upper() for t in TYPES))}}}")
     if not isinstance(body.get(kind), (dict, list)):
@@ -354,7 +354,7 @@ def _at(body: Json, path: str) -> Any:
 def _check(body: Json, rules: tuple[Rule, ...], within: str = "") -> None:
     for rule in rules:
         found, path = _at(body, rule.path), within + rule.path
-        if found is None or found == [] or (found == "" and not rule.empty):
+        if found is None or (found == [] and rule.kind is list) or (found == "" and not rule.empty):
             if rule.required:
                 raise GraphError(131008, f"The parameter {path} is required.")
             continue
