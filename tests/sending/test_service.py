@@ -11,8 +11,9 @@ from tests.sending.conftest import Shop
 
 from twinline.rules.guard import Refusal
 from twinline.rules.messages import MB
-from twinline.sending import service
-from twinline.sending.models import Draft, Lane, Refused
+from twinline.rules.refusal import Refused
+from twinline.sending import service, waking
+from twinline.sending.models import Draft, Lane
 from twinline.sending.service import NoSuchContact
 
 pytestmark = pytest.mark.anyio
@@ -242,7 +243,7 @@ async def test_the_rules_hold_for_addresses_too(shop: Shop) -> None:
 async def test_a_job_for_later_never_bars_one_for_now_nor_the_earlier_of_two(shop: Shop) -> None:
     async def wake(after: timedelta | None) -> float | None:
         async with shop.app.db.transaction() as tx:
-            await service.wake(tx, shop.number_id, after)
+            await waking.wake(tx, shop.number_id, after)
         [job] = await shop.jobs()
         ahead = await shop.value(
             "SELECT extract(epoch FROM scheduled_at - now()) FROM procrastinate_jobs WHERE id = %s", (job["id"],)

@@ -12,7 +12,8 @@ from tests.sending.conftest import Shop, error
 
 from twinline import worker
 from twinline.db import Database, jobs
-from twinline.sending import lane, service
+from twinline.sending import lane
+from twinline.sending.waking import wake
 
 pytestmark = pytest.mark.anyio
 
@@ -122,7 +123,7 @@ async def test_a_job_that_is_due_later_runs_then(shop: Shop) -> None:
     outbox = await shop.says(ana, "in a moment")
     await shop.execute("DELETE FROM procrastinate_jobs")
     async with shop.app.db.transaction() as tx:
-        await service.wake(tx, shop.number_id, timedelta(seconds=1))
+        await wake(tx, shop.number_id, timedelta(seconds=1))
     async with working(shop):
         await shop.until(outbox, "sent")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from twinline.rules import capabilities, floor, identity, lifecycle, messages
+from twinline.rules import capabilities, floor, identity, lifecycle, messages, outcomes
 from twinline.rules import window as windows
 from twinline.rules.floor import Verdict
 from twinline.rules.lifecycle import Connection
@@ -54,12 +54,16 @@ class Attempt:
 class Standing:
     """What is known at this moment: the number, the chat's window, the person's opt-out, the floor's verdict.
 
-    `speech` None means that the floor isn't asked (a person presses the button).
+    `speech` None means that the floor isn't asked (a person presses the button). `capped`: Meta withheld a
+    marketing message from this person less than a day ago; `unreachable`: the last messages couldn't be
+    delivered to them.
     """
 
     connection: Connection
     window: Window
     opted_out: bool = False
+    capped: bool = False
+    unreachable: bool = False
     speech: Verdict | None = None
     disconnect_reason: str | None = None
 
@@ -128,6 +132,22 @@ def _opt_out(attempt: Attempt, standing: Standing) -> Refusal | None:
     )
 
 
+def _capped(attempt: Attempt, standing: Standing) -> Refusal | None:
+    if attempt.purpose is not Purpose.MARKETING or not standing.capped:
+        return None
+    withheld = outcomes.outcome(131049)
+    return Refusal("capped", withheld.says, withheld.do)
+
+
+def _unreachable(attempt: Attempt, standing: Standing) -> Refusal | None:
+    """Machines give up; a person may know better, and try."""
+    if attempt.purpose is Purpose.REPLY or not standing.unreachable:
+        return None
+    return Refusal(
+        "unreachable", "The last messages to this person couldn't be delivered.", outcomes.outcome(131026).do
+    )
+
+
 def _window(attempt: Attempt, standing: Standing) -> Refusal | None:
     if attempt.kind == "template" or standing.window.open:
         return None
@@ -149,6 +169,8 @@ _RULES: Final[tuple[Callable[[Attempt, Standing], Refusal | None], ...]] = (
     _message,
     _number,
     _opt_out,
+    _capped,
+    _unreachable,
     _window,
     _floor,
 )

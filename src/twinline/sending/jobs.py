@@ -7,7 +7,7 @@ from procrastinate import JobContext, RetryStrategy
 
 from twinline.app import App
 from twinline.meta.graph import GraphError
-from twinline.sending import lane, receipts
+from twinline.sending import lane, receipts, stops
 
 blueprint = procrastinate.Blueprint()
 
@@ -39,4 +39,5 @@ async def receipt(context: JobContext, *, number_id: int, wamid: str, typing_unt
 async def look_after(context: JobContext, /, timestamp: int, **_: Any) -> None:
     await lane.despair(_app(context))
     await lane.rescue(_app(context))
+    await stops.look_after(_app(context))
     await lane.forget_pairs(_app(context))

@@ -31,6 +31,7 @@ from twinline.rules.delivery import Delivery
 from twinline.rules.guard import Refusal
 from twinline.rules.outcomes import Binds, Class, Outcome, Scope, Way
 from twinline.rules.stops import Relief, Stop
+from twinline.sending import queries
 from twinline.sending.models import Lane, Outgoing
 from twinline.sending.waking import wake
 
@@ -220,7 +221,7 @@ RETURNING w.contact_id, w.id, w.state
 """
 
 RELEASE = f"""
-UPDATE outbox w SET state = 'queued', not_before = NULL, error_code = NULL, error_text = NULL
+UPDATE outbox w SET state = 'queued', not_before = NULL, behind = false, error_code = NULL, error_text = NULL
 FROM (
     SELECT o.id FROM outbox o
     WHERE o.number_id = %(number)s AND o.state = 'held' AND NOT EXISTS (SELECT FROM {BINDING} WHERE {BOUND})
@@ -278,6 +279,8 @@ async def _move(tx: Tx, number_id: int, holding: Sequence[Standing], now: dateti
     released = await tx.rows(RELEASE, named)
     if moved := [list(row) for row in (*held, *released)]:
         await events.publish(tx, {number_id: {"outbox": moved, "number": True}}, now)
+        contacts = sorted({row[0] for row in moved})
+        await tx.execute(queries.FREE, {"numbers": [number_id] * len(contacts), "contacts": contacts})
     if more := SLICE in (len(held), len(released)):
         return more
     await tx.execute(SET_HELD_FOR, {"number": number_id, "held_for": held_for})
