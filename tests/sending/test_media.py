@@ -45,7 +45,7 @@ async def test_a_photo_goes_up_and_then_out_with_its_caption(shop: Shop) -> None
     ("data", "name", "kind", "extra"),
     [
         (PDF, "order.pdf", "document", {"filename": "order.pdf", "caption": "Your order"}),
-        (b"OggS voice", "note.ogg", "audio", {}),
+        (b"OggS OpusHead voice", "note.ogg", "audio", {}),
         (b"\0\0\0\x18ftypmp42", "oven.mp4", "video", {"caption": "Your order"}),
         (b"Dear Ana", "letter.txt", "document", {"filename": "letter.txt", "caption": "Your order"}),
     ],
@@ -148,3 +148,55 @@ async def test_many_files_go_up_two_at_a_time(shop: Shop) -> None:
     await shop.drain()
     assert [await shop.state(row) for row in rows] == ["sent"] * 6
     assert most == 2
+
+
+# --- once for all ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_file_that_many_messages_carry_goes_up_once_even_if_they_wait_together(shop: Shop) -> None:
+    customers = [await shop.customer(f"35191000{n:04}") for n in range(5)]
+    rows = [await shop.says(customer, await attached(shop)) for customer in customers]
+    await shop.drain()
+    assert [await shop.state(row) for row in rows] == ["sent"] * 5
+    assert len(shop.meta.uploads) == 1
+    assert {message["image"]["id"] for message in shop.meta.messages} == {"media-1"}
+
+
+async def test_a_file_that_meta_has_is_reused_while_it_lives_and_goes_up_anew_after(shop: Shop) -> None:
+    ana, bea = await shop.customer(ANA), await shop.customer(BEA)
+    await shop.says(ana, await attached(shop))
+    await shop.drain()
+    await shop.says(bea, await attached(shop, caption="The same"))
+    await shop.drain()
+    assert len(shop.meta.uploads) == 1
+    shop.clock.advance(days=30)
+    carla = await shop.customer("351910000003")
+    await shop.says(carla, await attached(shop))
+    await shop.drain()
+    assert [message["image"]["id"] for message in shop.meta.messages] == ["media-1", "media-1", "media-2"]
+
+
+@pytest.mark.parametrize("code", [100, 131053])
+async def test_a_file_that_meta_forgot_goes_up_once_more_and_no_more_than_that(shop: Shop, code: int) -> None:
+    ana, bea = await shop.customer(ANA), await shop.customer(BEA)
+    await shop.says(ana, await attached(shop))
+    await shop.drain()
+    shop.meta.will("image", error(code))
+    again = await shop.says(bea, await attached(shop))
+    await shop.drain()
+    assert (await shop.row(again))["state"] == "sent"
+    assert [message["image"]["id"] for message in shop.meta.messages] == ["media-1", "media-1", "media-2"]
+    shop.meta.will("image", error(code), error(code))
+    third = await shop.says(bea, await attached(shop, caption="Once more"))
+    await shop.drain()
+    assert (await shop.row(third))["state"] == "failed"
+    assert len(shop.meta.uploads) == 3
+
+
+async def test_the_same_bytes_under_another_format_are_another_file(shop: Shop) -> None:
+    ana = await shop.customer(ANA)
+    container = b"PK\x03\x04 the same archive"
+    for name in ("order.docx", "order.xlsx"):
+        await shop.says(ana, await attached(shop, container, name))
+        await shop.drain()
+    assert len(shop.meta.uploads) == 2

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
-from anyio import to_thread
+import orjson
+from anyio import CapacityLimiter, to_thread
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -23,9 +24,11 @@ from twinline.inbox import queries, service, words
 from twinline.inbox.live import Live
 from twinline.inbox.models import Number, OpenChat
 from twinline.inbox.queries import Thread
+from twinline.kit import thumbnails
 from twinline.kit.html import environment, render
 from twinline.rules import window
 from twinline.rules.refusal import Refused
+from twinline.sending import receipts
 from twinline.sending import service as sending
 from twinline.sending.models import Draft, Lane
 
@@ -40,9 +43,16 @@ INLINE: Final = frozenset(
     | {"audio/mp4", "audio/aac", "audio/amr", "audio/wav", "audio/webm", "audio/opus"}
 )
 
+THUMBNAILED: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
+
 RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 PIECE: Final = 256 * 1024
 KEY: Final = re.compile(r"[\w-]{8,100}")
+
+# What the composer makes of a form alone, and what it may ask a file to be sent as.
+COMPOSED: Final = frozenset({"text", "reaction", "location", "contacts", "interactive"})
+SENT_AS: Final = frozenset({"sticker", "voice", "document"})
+THUMBNAILS_AT_ONCE: Final = 2
 
 
 def routes(app: App) -> list[BaseRoute]:
@@ -52,6 +62,7 @@ def routes(app: App) -> list[BaseRoute]:
         Route("/inbox", pages.start),
         Route("/inbox/{number_id:int}", pages.inbox),
         Route("/inbox/{number_id:int}/rows", pages.rows),
+        Route("/inbox/{number_id:int}/cards", pages.cards),
         Route(chat, pages.chat),
         Route(f"{chat}/messages", pages.messages, methods=["GET"]),
         Route(f"{chat}/messages", pages.send, methods=["POST"]),
@@ -60,6 +71,7 @@ def routes(app: App) -> list[BaseRoute]:
         Route(f"{chat}/name", pages.rename, methods=["POST"]),
         Route(f"{chat}/assign", pages.assign, methods=["POST"]),
         Route(f"{chat}/read", pages.read, methods=["POST"]),
+        Route(f"{chat}/typing", pages.typing, methods=["POST"]),
         Route(f"{chat}/floor/release", pages.release, methods=["POST"]),
         Route("/media/{number_id:int}/{media_id}", pages.media),
         Route("/outgoing/{number_id:int}/{outbox_id:int}", pages.outgoing),
@@ -70,6 +82,7 @@ def routes(app: App) -> list[BaseRoute]:
 class _Pages:
     def __init__(self, app: App) -> None:
         self._app = app
+        self._drawing = CapacityLimiter(THUMBNAILS_AT_ONCE)
 
     # --- the list -------------------------------------------------------------------------------------------------
 
@@ -225,6 +238,7 @@ class _Pages:
             "current": chat.contact_id,
             "now": now,
             "holder": chat.holder(now),
+            "limits": words.LIMITS,
             "window": opening,
             "why_closed": window.text(opening.reason),
         }
@@ -274,21 +288,37 @@ class _Pages:
         return render(request, "inbox/bubbles.html", number=number, chat=chat, bubbles=bubbles, older=None, newer=None)
 
     async def _draft(self, file: Any, text: str, quoted: str, form: Any) -> Draft:
+        """The message that a form describes; whether it may go out as it is, the rules say."""
         text = text.replace("\r\n", "\n").strip()
         target = quoted[:512] or None
-        if form.get("type") == "reaction":
-            if target is None:
-                raise HTTPException(400, "A reaction belongs to a message. Reload the page and try once more.")
-            return Draft("reaction", text=text[:32], quoted=target)
-        if not isinstance(file, UploadFile) or not file.filename:
-            if not text:
-                raise HTTPException(400, "There is nothing to send yet: write something or add a file.")
-            return Draft("text", text=text, quoted=target)
-        if (file.size or 0) > MAX_FILE:
-            raise HTTPException(413, "The file is larger than WhatsApp takes (100 MB).")
-        data = await file.read()
-        as_document = form.get("as") == "document"
-        return await sending.attach(self._app, data, file.filename, text, target, as_document=as_document)
+        kind = str(form.get("type") or "text")
+        if isinstance(file, UploadFile) and file.filename:
+            if (file.size or 0) > MAX_FILE:
+                raise HTTPException(413, "The file is larger than WhatsApp takes (100 MB).")
+            sent_as = kind if kind in SENT_AS else None
+            return await sending.attach(self._app, await file.read(), file.filename, text, target, kind=sent_as)
+        if kind not in COMPOSED:
+            raise HTTPException(400, "There is nothing to send yet: write something or add a file.")
+        content = _content(str(form.get("content") or "{}"))
+        if kind == "interactive":
+            text = str((content.get("body") or {}).get("text") or "") if isinstance(content.get("body"), dict) else ""
+        return Draft(kind, text or (None if kind in ("location", "contacts") else ""), content or None, target)
+
+    async def typing(self, request: Request) -> Response:
+        """Somebody writes an answer; the customer may see that."""
+        _writer(request)
+        async with self._app.db.transaction() as tx:
+            number = await _number(tx, request)
+            await receipts.typing(tx, number.id, request.path_params["contact_id"], self._app.clock.now())
+        return Response(status_code=204)
+
+    async def cards(self, request: Request) -> Response:
+        """People of this number whose contact can be sent, as choices of a list."""
+        _writer(request)
+        async with self._app.db.transaction() as tx:
+            number = await _number(tx, request)
+            found = await queries.people(tx, number.id, request.query_params.get("q", "").strip()[:200])
+        return render(request, "inbox/cards.html", people=found)
 
     async def read(self, request: Request) -> Response:
         _writer(request)
@@ -340,6 +370,8 @@ class _Pages:
             raise HTTPException(404, "This file isn't here: it was never fetched, or it has been removed.")
         name, mime = found
         mime = mime.split(";")[0].strip().lower()
+        if "small" in request.query_params and mime in THUMBNAILED:
+            name, mime = await to_thread.run_sync(thumbnails.small, self._app.files, name, mime, limiter=self._drawing)
         try:
             stream = await to_thread.run_sync(self._app.files.open, name)
         except FileNotFoundError as error:
@@ -429,6 +461,16 @@ def _cursor(request: Request, name: str) -> tuple[datetime, str] | None:
         return queries.parse_cursor(value)
     except ValueError as error:
         raise HTTPException(400, "This address isn't one that a page here gives out.") from error
+
+
+def _content(said: str) -> dict[str, Any]:
+    try:
+        content = orjson.loads(said)
+    except orjson.JSONDecodeError:
+        content = None
+    if not isinstance(content, dict):
+        raise HTTPException(400, "The form can't be read. Reload the page and try once more.")
+    return content
 
 
 def _ids(value: str) -> Sequence[int]:

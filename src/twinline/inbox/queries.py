@@ -15,7 +15,7 @@ from psycopg.errors import QueryCanceled
 
 from twinline.db import Tx
 from twinline.inbox import words
-from twinline.inbox.models import TICKS, Bubble, Chat, Counts, Hit, Media, Number, OpenChat, Quote, tie
+from twinline.inbox.models import TICKS, Bubble, Chat, Counts, Hit, Media, Number, OpenChat, Person, Quote, tie
 from twinline.rules import outcomes
 from twinline.rules.delivery import Delivery
 
@@ -95,6 +95,15 @@ WITH who AS MATERIALIZED (
     LIMIT 5000
 ),""" + PAGE.format("AND c.contact_id IN (SELECT id FROM who)")
 
+# People with a telephone number, those lately spoken to first.
+PEOPLE = """
+SELECT k.id AS contact_id, k.custom_name, k.book_name, k.profile_name, k.username, k.phone, k.bsuid
+FROM contacts k LEFT JOIN chats c ON c.number_id = k.number_id AND c.contact_id = k.id
+WHERE k.number_id = %(number)s AND k.phone IS NOT NULL
+  AND concat_ws(' ', k.custom_name, k.book_name, k.profile_name, k.username, k.phone) ILIKE %(like)s
+ORDER BY c.last_at DESC NULLS LAST, k.id LIMIT 30
+"""
+
 UNREAD = "SELECT count(*) FROM (SELECT FROM chats WHERE number_id = %s AND unread > 0 LIMIT 100) waiting"
 
 
@@ -115,12 +124,22 @@ async def chats_by_id(tx: Tx, number_id: int, user_id: int, ids: Sequence[int], 
 
 async def chats_by_name(tx: Tx, number_id: int, words_: str) -> list[Chat]:
     """Chats whose person's name, username or phone contains the words, newest first."""
-    like = words_.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    like = _literal(words_)
     digits = "".join(c for c in words_ if c.isdecimal())
     # "Flat 3" isn't a phone number: digits count only if there is nothing else than their usual company.
     looks_like_phone = len(digits) >= 3 and not set(words_) - set("0123456789 +-().")
     params = {"number": number_id, "like": f"%{like}%", "digits": digits if looks_like_phone else "", "limit": 20}
     return await tx.all(Chat, CHATS_BY_NAME, params)
+
+
+async def people(tx: Tx, number_id: int, words_: str) -> list[Person]:
+    """Those whose contact can be sent, by name or number."""
+    return await tx.all(Person, PEOPLE, {"number": number_id, "like": f"%{_literal(words_)}%"})
+
+
+def _literal(words_: str) -> str:
+    """The words as a part of a LIKE pattern."""
+    return words_.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
 async def unread(tx: Tx, number_id: int) -> int:

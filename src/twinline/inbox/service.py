@@ -6,6 +6,7 @@ from twinline.db import Tx
 from twinline.mirror import events, turn
 from twinline.rules import floor
 from twinline.rules.floor import Floor, Holder
+from twinline.sending import receipts
 from twinline.sending import service as sending
 
 MARK_READ = """
@@ -32,8 +33,9 @@ LONGEST_NAME = 200
 
 
 async def mark_read(tx: Tx, number_id: int, contact_id: int, now: datetime) -> None:
-    """The team has read this chat up to now."""
-    await _change_chat(tx, MARK_READ, number_id, contact_id, now)
+    """The team has read this chat up to now, and the customer may be told so."""
+    if await _change_chat(tx, MARK_READ, number_id, contact_id, now):
+        await receipts.read(tx, number_id, contact_id, now)
 
 
 async def assign(tx: Tx, number_id: int, contact_id: int, user_id: int | None, now: datetime) -> None:
@@ -61,7 +63,10 @@ async def release_floor(tx: Tx, number_id: int, contact_id: int, now: datetime) 
 
 async def _change_chat(
     tx: Tx, statement: str, number_id: int, contact_id: int, now: datetime, **params: object
-) -> None:
+) -> bool:
+    """Whether there was anything to change."""
     await turn.take(tx, [number_id])
-    if await tx.execute(statement, {"number": number_id, "contact": contact_id, "now": now, **params}):
-        await events.publish(tx, {number_id: {"chats": [contact_id]}}, now)
+    if not await tx.execute(statement, {"number": number_id, "contact": contact_id, "now": now, **params}):
+        return False
+    await events.publish(tx, {number_id: {"chats": [contact_id]}}, now)
+    return True

@@ -28,6 +28,7 @@ class Number:
     keep_edited: bool
     phone_pause: timedelta
     send_receipts: bool
+    send_typing: bool
     event_seq: int
 
     @property

@@ -140,6 +140,7 @@ class _Pages:
                     phone_pause=pause,
                     keep_edited=form.get("keep_edited") == "yes",
                     send_receipts=form.get("send_receipts") == "yes",
+                    send_typing=form.get("send_typing") == "yes",
                     user_id=viewer.user_id,
                     now=self._app.clock.now(),
                 )

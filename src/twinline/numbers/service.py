@@ -131,6 +131,7 @@ async def set_preferences(
     phone_pause: timedelta,
     keep_edited: bool,
     send_receipts: bool,
+    send_typing: bool,
     user_id: int | None,
     now: datetime,
 ) -> None:
@@ -138,15 +139,10 @@ async def set_preferences(
     if not timedelta() <= phone_pause <= LONGEST_PAUSE:
         raise NumberError("The pause after a reply from the phone must be between nothing and seven days.")
     await turn.take(tx, [number_id])
-    found = await queries.set_preferences(tx, organisation_id, number_id, phone_pause, keep_edited, send_receipts)
-    if not found:
+    chosen = {"keep_edited": keep_edited, "send_receipts": send_receipts, "send_typing": send_typing}
+    if not await queries.set_preferences(tx, organisation_id, number_id, phone_pause=phone_pause, **chosen):
         raise NumberError("There is no such number.")
-    detail = {
-        "number": number_id,
-        "phone_pause": phone_pause.total_seconds(),
-        "keep_edited": keep_edited,
-        "send_receipts": send_receipts,
-    }
+    detail = {"number": number_id, "phone_pause": phone_pause.total_seconds(), **chosen}
     await accounts.record(tx, organisation_id, user_id, "number.preferences", detail, now)
     await events.publish(tx, {number_id: {"number": True}}, now)
 

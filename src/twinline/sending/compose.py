@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from twinline.kit.clock import microseconds
-from twinline.meta.webhooks import MEDIA
+from twinline.meta.webhooks import MEDIA, TEXT_OF
 from twinline.rules.messages import CAPTIONED
-from twinline.sending.models import Outgoing
+from twinline.sending.models import Draft, Outgoing
 
 CALLBACK = "tw"
 
@@ -83,3 +83,14 @@ def _file(row: Outgoing, content: dict[str, Any]) -> dict[str, Any]:
     if row.type == "audio" and content.get("voice"):
         made["voice"] = True
     return made
+
+
+def words_of(draft: Draft) -> str | None:
+    """What of a message is text to read and to search where it has none of its own."""
+    content = draft.content or {}
+    match draft.type:
+        case "interactive":
+            return str(content["body"]["text"])
+        case "contacts" | "location":
+            return TEXT_OF[draft.type](content.get("contacts", content))
+    return None

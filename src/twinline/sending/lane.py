@@ -433,12 +433,12 @@ class _Drain:
             await self._settle(row, "sent", wamid=sent.wamid)
 
     async def _upload(self, row: Outgoing) -> None:
-        """The file of a message goes to Meta, once: its id is kept with the row. Repeating it does no harm."""
+        """The file of a message goes to Meta, for all that wait with it. Repeating it does no harm."""
         content = row.content or {}
         began = microseconds(self._app.clock.now())
         try:
             token = self._unsealed()
-            data = await asyncio.to_thread(self._read, content["file"])
+            data = await asyncio.to_thread(self._app.files.read, content["file"])
             mime, name = content["mime_type"], content.get("filename") or "file"
             media_id = await self._app.graph.upload_media(self._line.phone_number_id, data, mime, name, token=token)
         except VaultError as error:
@@ -465,14 +465,13 @@ class _Drain:
             self._token = sealed, self._app.vault.unseal(sealed)
         return self._token[1]
 
-    def _read(self, file: str) -> bytes:
-        with self._app.files.open(file) as stream:
-            return stream.read()
-
     # --- what Meta refused ----------------------------------------------------------------------------------------
 
     async def _refused(self, row: Outgoing, error: GraphError, spoken: int) -> None:
         """It certainly wasn't carried out. The table of outcomes decides by code, never by HTTP status."""
+        if uploads.may_be_gone(row, error.code):
+            await self._upload_again(row)
+            return
         outcome = error.outcome
         logger.warning("send_failed", number=self._number_id, outbox=row.id, code=error.code, klass=outcome.klass)
         text = outcome.says if error.answered else "WhatsApp couldn't be reached, so this wasn't sent."

@@ -25,7 +25,7 @@ from twinline.rules.lifecycle import Connection
 from twinline.rules.refusal import Refused
 from twinline.rules.window import window
 from twinline.sending import queries, stops, uploads
-from twinline.sending.compose import Callback, read_callback
+from twinline.sending.compose import Callback, read_callback, words_of
 from twinline.sending.models import Draft, Lane, Recipient, Result, Sender
 from twinline.sending.waking import wake
 from twinline.templates import service as templates
@@ -107,7 +107,7 @@ async def submit(
             "epoch": here.epoch,
             "now": now,
             "type": draft.type,
-            "text": draft.text,
+            "text": draft.text or words_of(draft),
             "content": as_json(draft.content) if draft.content is not None else None,
             "quoted": draft.quoted,
             "state": state,
@@ -285,7 +285,7 @@ async def _show(tx: Tx, settled: Sequence[dict[str, Any]], now: datetime) -> Non
 
 def _message(row: dict[str, Any], now: datetime) -> MessageRow:
     at = int((row["sending_at"] or now).timestamp())
-    content = {key: value for key, value in (row["content"] or {}).items() if key != "file"}
+    content = {key: value for key, value in (row["content"] or {}).items() if key not in uploads.OURS}
     return MessageRow(
         row["number_id"],
         row["wamid"],

@@ -1,17 +1,17 @@
 // What a person writes: text, files, quotes, reactions. Nothing typed is ever lost, and a double click sends once.
 
 import { ask, fragment, toast } from "./app.js";
+import { canRecord, record } from "./recorder.js";
+import { Dialogs } from "./say.js";
 
 const MB = 1024 * 1024;
+const TYPING_EVERY = 20_000; // milliseconds: as long as WhatsApp shows it, about
+const LINK = /https?:\/\/\S/i;
 
-// Meta: supported media types. Whatever isn't named goes as a document.
-const LIMITS = { image: 5 * MB, video: 16 * MB, audio: 16 * MB, document: 100 * MB };
-const KINDS = [
-  [/^image\/(jpeg|png)$/, "image"],
-  [/^video\/(mp4|3gpp)$/, "video"],
-  [/^audio\/(aac|amr|mpeg|mp4|ogg)$/, "audio"],
-];
-const kindOf = (file) => KINDS.find(([pattern]) => pattern.test(file.type))?.[1] ?? "document";
+// As what a file goes out when nothing else is asked for; the server looks at what is in it.
+const KINDS = ["image", "video", "audio"];
+const CAPTIONED = new Set(["image", "video", "document"]);
+const kindOf = (file) => KINDS.find((kind) => file.type.startsWith(`${kind}/`)) ?? "document";
 
 const size = (octets) => (octets < MB ? `${Math.ceil(octets / 1024)} kB` : `${(octets / MB).toFixed(1)} MB`);
 
@@ -24,8 +24,10 @@ export class Composer {
     this.text = form.elements.text;
     this.quoted = form.elements.quoted;
     this.tray = form.querySelector(".tray");
+    this.limits = JSON.parse(form.dataset.limits).media;
     this.files = [];
     this.waiting = []; // files on their way to us
+    this.typed = -TYPING_EVERY; // when the customer was last told
     this.chain = Promise.resolve();
     this.draft = `draft:${thread.address}`;
     this.text.value = sessionStorage.getItem(this.draft) ?? "";
@@ -33,15 +35,16 @@ export class Composer {
     const { signal } = thread.off;
     form.addEventListener("submit", (event) => { event.preventDefault(); this.send(); }, { signal });
     this.text.addEventListener("keydown", (event) => this.key(event), { signal });
-    this.text.addEventListener("input", () => this.grow(), { signal });
+    this.text.addEventListener("input", () => { this.grow(); this.typing(); }, { signal });
     this.text.addEventListener("paste", (event) => this.pasted(event), { signal });
     form.querySelector("[data-unquote]").addEventListener("click", () => this.quote(null), { signal });
     form.querySelector("[data-emoji]").addEventListener("click", () => this.emoji(), { signal });
-    form.elements.file.addEventListener("change", (event) => { this.add(event.target.files); event.target.value = ""; }, { signal });
-    const label = form.elements.file.closest("label");
-    label.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); form.elements.file.click(); }
-    }, { signal });
+    form.elements.file.addEventListener("change", ({ target }) => { this.add(target.files, target.dataset.as); target.value = ""; }, { signal });
+    form.querySelector(".attach").addEventListener("click", (event) => this.attach(event), { signal });
+    form.querySelector("[data-record]").hidden = !canRecord();
+    form.addEventListener("click", (event) => this.voice(event), { signal });
+    signal.addEventListener("abort", () => this.recording?.discard());
+    this.dialogs = new Dialogs(form.parentElement, this);
     this.tray.addEventListener("click", (event) => this.drop(event), { signal });
     this.dragging(thread.root, signal);
     document.addEventListener("click", (event) => {
@@ -70,6 +73,7 @@ export class Composer {
   }
 
   grow() {
+    this.form.querySelector(".link-preview").hidden = !LINK.test(this.text.value);
     // Browsers with field-sizing do this themselves.
     if (CSS.supports("field-sizing", "content")) return;
     this.text.style.height = "auto";
@@ -83,7 +87,8 @@ export class Composer {
   }
 
   escape(event) {
-    if (!this.form.querySelector(".emoji-panel").hidden) this.closeEmoji();
+    if (this.recording) this.form.querySelector("[data-discard]").click();
+    else if (!this.form.querySelector(".emoji-panel").hidden) this.closeEmoji();
     else if (this.quoted.value) this.quote(null);
     else return;
     event.preventDefault();
@@ -99,10 +104,36 @@ export class Composer {
     if (wamid) this.focus();
   }
 
+  /** The customer sees that somebody writes, if the number shows it. */
+  typing() {
+    if (!this.text.value.trim() || performance.now() - this.typed < TYPING_EVERY) return;
+    this.typed = performance.now();
+    ask(`${this.thread.address}/typing`, { method: "POST" }).catch(() => {});
+  }
+
   // ---- files -------------------------------------------------------------------------------------------------------
 
-  add(files) {
-    for (const file of files) this.files.push({ file, key: crypto.randomUUID(), kind: kindOf(file), url: URL.createObjectURL(file) });
+  /** A choice of the menu: files of a kind, or a dialog. */
+  attach(event) {
+    const choice = event.target.closest("button");
+    if (!choice) return;
+    const { pick, accept, dialog } = choice.dataset;
+    this.form.querySelector(".attach").open = false;
+    if (dialog) return void this.dialogs.open(dialog);
+    const { file } = this.form.elements;
+    file.accept = accept;
+    file.dataset.as = pick;
+    file.click();
+  }
+
+  entry(file, as) {
+    const asked = ["sticker", "document", "voice"].includes(as) ? as : "";
+    const kind = asked === "voice" ? "audio" : asked || kindOf(file);
+    return { file, key: crypto.randomUUID(), kind, as: asked, url: URL.createObjectURL(file) };
+  }
+
+  add(files, as) {
+    for (const file of files) this.files.push(this.entry(file, as));
     this.draw();
     this.focus();
   }
@@ -118,7 +149,9 @@ export class Composer {
 
   problem({ file, kind }) {
     if (!file.size) return "This file is empty.";
-    if (file.size > LIMITS[kind]) return `${size(file.size)}: WhatsApp takes ${kind === "audio" ? "audio" : `${kind}s`} up to ${size(LIMITS[kind])}.`;
+    // A picture that becomes a sticker is made smaller on the way.
+    const most = this.limits[kind].size;
+    if (kind !== "sticker" && file.size > most) return `${size(file.size)}: WhatsApp takes ${kind === "audio" ? "audio" : `${kind}s`} up to ${size(most)}.`;
     return null;
   }
 
@@ -187,12 +220,15 @@ export class Composer {
     let text = said;
     let quoted = this.quoted.value;
     for (const entry of this.files) {
-      const bears = entry.kind !== "audio";
-      jobs.push({ entry, fields: { key: entry.key, text: bears ? text : "", quoted, file: entry.file } });
+      const bears = CAPTIONED.has(entry.kind);
+      jobs.push({ entry, fields: { key: entry.key, type: entry.as, text: bears ? text : "", quoted, file: entry.file } });
       if (bears) text = "";
       quoted = "";
     }
-    if (text.trim()) jobs.push({ fields: { key: this.keyFor(text), text, quoted } });
+    if (text.trim()) {
+      const preview = LINK.test(text) && this.form.elements.preview.checked;
+      jobs.push({ fields: { key: this.keyFor(text), text, quoted, ...(preview && { content: '{"preview_url": true}' }) } });
+    }
     this.text.value = "";
     this.waiting.push(...this.files);
     this.files = [];
@@ -244,6 +280,52 @@ export class Composer {
     this.remember();
   }
 
+  // ---- voice -------------------------------------------------------------------------------------------------------
+
+  async voice(event) {
+    const { target } = event;
+    if (target.closest("[data-record]")) await this.startVoice();
+    else if (target.closest("[data-discard]")) this.endVoice(await this.stopVoice("discard"));
+    else if (target.closest("[data-finish]")) this.endVoice(await this.stopVoice("finish"));
+  }
+
+  async startVoice() {
+    const strip = this.form.querySelector(".recording");
+    const clock = strip.querySelector("output");
+    clock.textContent = "0:00";
+    try {
+      this.recording = await record((seconds) => {
+        clock.textContent = `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+      });
+    } catch (error) {
+      return void toast(error.message, "danger");
+    }
+    strip.hidden = false;
+    this.form.querySelector(".bar").hidden = true;
+    strip.querySelector("[data-finish]").focus();
+  }
+
+  stopVoice(how) {
+    const { recording } = this;
+    this.recording = null;
+    return recording?.[how]();
+  }
+
+  endVoice(file) {
+    this.form.querySelector(".recording").hidden = true;
+    this.form.querySelector(".bar").hidden = false;
+    this.focus();
+    if (!file) return;
+    const entry = this.entry(file, "voice");
+    const fields = { key: entry.key, type: "voice", text: "", quoted: this.quoted.value, file };
+    this.waiting.push(entry);
+    this.quote(null);
+    this.draw();
+    this.chain = this.chain.then(() => this.deliver([{ entry, fields }]));
+  }
+
+  // ---- reactions ---------------------------------------------------------------------------------------------------
+
   async react(wamid, emoji) {
     const undo = this.thread.reacting(wamid, emoji);
     try {
@@ -274,14 +356,16 @@ export class Composer {
 
   // ---- emoji -------------------------------------------------------------------------------------------------------
 
-  async emoji() {
+  /** For the text, or as a reaction to a message. */
+  async emoji(wamid = null) {
+    this.reactingTo = wamid;
     const panel = this.form.querySelector(".emoji-panel");
     const button = this.form.querySelector("[data-emoji]");
     if (!panel.hidden) return this.closeEmoji();
     if (!panel.firstChild) {
       const { Picker } = await import("/static/vendor/emoji/index.js");
       const picker = new Picker({ dataSource: "/static/vendor/emoji/en.json", locale: "en" });
-      picker.addEventListener("emoji-click", ({ detail }) => this.insert(detail.unicode));
+      picker.addEventListener("emoji-click", ({ detail }) => this.chosen(detail.unicode));
       panel.append(picker);
     }
     const dark = getComputedStyle(document.documentElement).colorScheme === "dark" ||
@@ -295,6 +379,12 @@ export class Composer {
   closeEmoji() {
     this.form.querySelector(".emoji-panel").hidden = true;
     this.form.querySelector("[data-emoji]").setAttribute("aria-expanded", "false");
+  }
+
+  chosen(emoji) {
+    if (!this.reactingTo) return void this.insert(emoji);
+    this.react(this.reactingTo, emoji);
+    return void this.closeEmoji();
   }
 
   insert(emoji) {

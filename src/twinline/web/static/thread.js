@@ -307,6 +307,7 @@ export class Thread {
       const button = target.closest("[data-quote]");
       this.composer?.quote(wamidOf(bubble), button.dataset.who, button.dataset.line);
     } else if (target.closest("[data-react]")) this.faces(bubble);
+    else if (target.closest("[data-unreact]")) this.composer?.react(wamidOf(bubble), "");
     else if (post) this.post(post);
     else if (target === this.root) this.togglePanel();
     if (!target.closest(".react-bar, [data-react]")) this.closeFaces();
@@ -339,6 +340,15 @@ export class Thread {
       });
       bar.append(button);
     }
+    const more = Object.assign(document.createElement("button"), { type: "button", textContent: "+", className: "more" });
+    more.setAttribute("role", "menuitem");
+    more.setAttribute("aria-label", "Any other emoji");
+    more.addEventListener("click", (event) => {
+      event.stopPropagation();
+      this.closeFaces();
+      this.composer?.emoji(wamidOf(bubble));
+    });
+    bar.append(more);
     const frame = this.root.querySelector(".scroll-frame");
     const place = bubble.getBoundingClientRect();
     const around = frame.getBoundingClientRect();
@@ -355,7 +365,7 @@ export class Thread {
     const before = bubble.querySelector(".reactions")?.cloneNode(true);
     const chips = bubble.querySelector(".reactions") ?? Object.assign(document.createElement("div"), { className: "reactions" });
     chips.querySelector('[title="You"]')?.remove();
-    if (emoji) chips.append(Object.assign(document.createElement("span"), { title: "You", textContent: emoji, className: "sending" }));
+    if (emoji) chips.append(Object.assign(document.createElement("button"), { type: "button", title: "You", textContent: emoji, className: "sending" }));
     if (chips.children.length) bubble.querySelector(".body").append(chips);
     else chips.remove();
     bubble.classList.toggle("reacted", chips.children.length > 0);
@@ -371,6 +381,7 @@ export class Thread {
   }
 
   escape(event) {
+    if (this.root.querySelector("dialog[open]")) return; // the browser closes it
     if (this.root.querySelector(".react-bar")) this.closeFaces();
     else if (!wide.matches && !this.root.classList.contains("no-panel")) this.togglePanel();
     else this.composer?.escape(event);

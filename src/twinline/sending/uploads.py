@@ -1,0 +1,136 @@
+"""Files at Meta: each goes up once, and its id serves every message with it for as long as it lives.
+
+A file is known by its content and by the type that it was uploaded as. When it goes up, all messages that wait for it
+get its id. Meta may have forgotten it sooner than it says: then it goes up once more, and no more than that.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from twinline.db import Tx
+from twinline.kit import opus, pictures, sniff
+from twinline.rules import messages
+from twinline.sending.models import Draft, Outgoing
+
+LIVES = timedelta(days=30)  # Meta: media reference, ids of uploaded files
+SPARE = timedelta(days=1)  # a message may wait before it leaves
+GONE = frozenset({100, 131053})  # what Meta says of a media id that it doesn't have (any more)
+
+SENT_AS = {"image": "image", "video": "video", "audio": "audio"}
+"""By what a file is; everything else goes as a document."""
+OURS = frozenset({"file", "uploaded_again"})
+"""What of a file's facts is nobody else's business once it was sent."""
+STICKER_FROM = ("image/webp", "image/png", "image/jpeg")
+
+KNOWN = """
+SELECT media_id FROM files_at_meta
+WHERE number_id = %(number)s AND sha256 = %(sha256)s AND mime_type = %(mime_type)s AND uploaded_at > %(since)s
+"""
+
+REMEMBER = """
+INSERT INTO files_at_meta (number_id, sha256, mime_type, media_id, uploaded_at)
+VALUES (%(number)s, %(sha256)s, %(mime_type)s, %(media)s, %(now)s)
+ON CONFLICT (number_id, sha256) DO UPDATE SET
+    mime_type = excluded.mime_type, media_id = excluded.media_id, uploaded_at = excluded.uploaded_at
+"""
+
+FORGET = "DELETE FROM files_at_meta WHERE number_id = %(number)s AND media_id = %(media)s"
+
+KEEP = """
+INSERT INTO media (number_id, media_id, state, mime_type, sha256, size, file)
+VALUES (%(number)s, %(media)s, 'kept', %(mime_type)s, %(sha256)s, %(size)s, %(file)s)
+ON CONFLICT (number_id, media_id) DO NOTHING
+"""
+
+GIVE = """
+UPDATE outbox SET content = content || jsonb_build_object('id', %(media)s::text)
+WHERE number_id = %(number)s AND state IN ('queued', 'held') AND content->>'file' = %(file)s AND NOT content ? 'id'
+  AND content->>'mime_type' = %(mime_type)s
+"""
+
+AGAIN = """
+UPDATE outbox SET state = 'queued', content = content - 'id' || '{"uploaded_again": true}'
+WHERE number_id = %(number)s AND id = %(id)s AND state IN ('queued', 'sending', 'in_doubt')
+RETURNING contact_id, id, state
+"""
+
+
+async def given(tx: Tx, number_id: int, draft: Draft, now: datetime) -> Draft:
+    """The same message, with its file's id if Meta has the file already."""
+    content = draft.content or {}
+    if "file" not in content or "id" in content:
+        return draft
+    about = {"number": number_id, "sha256": content.get("sha256"), "mime_type": content.get("mime_type")}
+    known = await tx.value(KNOWN, {**about, "since": now - LIVES + SPARE})
+    return draft if known is None else replace(draft, content={**content, "id": known})
+
+
+async def remember(tx: Tx, number_id: int, content: Mapping[str, Any], media_id: str, now: datetime) -> None:
+    """Meta has the file under this id: for all that wait with it, and for those to come."""
+    about = {name: content.get(name) for name in ("file", "mime_type", "sha256", "size")}
+    named = {**about, "number": number_id, "media": media_id, "now": now}
+    await tx.execute(KEEP, named)
+    await tx.execute(GIVE, named)
+    if about["sha256"] is not None:
+        await tx.execute(REMEMBER, named)
+
+
+def may_be_gone(row: Outgoing, code: int | None) -> bool:
+    """Whether this refusal may mean that Meta doesn't have the file any more, and it hasn't gone up a second time."""
+    content = row.content or {}
+    return code in GONE and "file" in content and "id" in content and "uploaded_again" not in content
+
+
+async def forget(tx: Tx, number_id: int, media_id: str) -> None:
+    """Meta couldn't use this file: the next message with it takes it along anew."""
+    await tx.execute(FORGET, {"number": number_id, "media": media_id})
+
+
+async def upload_again(tx: Tx, number_id: int, row: Outgoing) -> list[tuple[Any, ...]]:
+    """The message waits for its file to go up once more. Answers the row's contact, id and state, to be told."""
+    await forget(tx, number_id, (row.content or {})["id"])
+    return await tx.rows(AGAIN, {"number": number_id, "id": row.id})
+
+
+# --- before they are kept -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A file as it will be sent, and what a rule may want to know of it."""
+
+    data: bytes
+    name: str
+    mime_type: str
+    type: str
+    facts: dict[str, Any]
+
+
+def prepare(data: bytes, name: str, kind: str | None = None) -> Prepared:
+    """What this file is, and what becomes of it where WhatsApp wants another form.
+
+    A picture that is to be a sticker is fitted into its square, and a browser's recording that is to be a voice
+    message is put into Ogg. What stays as WhatsApp won't have it, the rules refuse.
+    """
+    mime = sniff.mime_type(data, name)
+    facts: dict[str, Any] = {}
+    if kind == "voice":
+        if mime == "video/webm":
+            with contextlib.suppress(opus.NotOpus):
+                data, name, mime = opus.ogg(data), "voice.ogg", "audio/ogg"
+        kind, facts = "audio", {"voice": True} if mime == messages.VOICE else {}
+    elif kind == "sticker" and mime in STICKER_FROM:
+        with contextlib.suppress(pictures.NotAPicture):
+            data, mime = _square(data), "image/webp"
+            facts = asdict(pictures.facts(data))
+    return Prepared(data, name, mime, kind or SENT_AS.get(mime.split("/")[0], "document"), facts)
+
+
+def _square(data: bytes) -> bytes:
+    """One that is a sticker already, or moves, stays as it is."""
+    about = pictures.facts(data)
+    fits = about.width == about.height == messages.STICKER_SIDE and sniff.mime_type(data, "") == "image/webp"
+    return data if fits or about.animated else pictures.sticker(data)
