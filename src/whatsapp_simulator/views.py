@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
-from . import pacing, pricing, sending, signup
+from . import pacing, pricing, sending, signup, wire
 from .state import Customer, Json, Message, Phone, Session
 from .world import Refused, World
 
@@ -43,7 +43,7 @@ def show_phone(world: World, phone: Phone) -> Json:
 
 
 def show_customer(customer: Customer) -> Json:
-    return asdict(customer)
+    return {**asdict(customer), "identity_key_hash": wire.identity_key(customer)}
 
 
 def show_message(message: Message) -> Json:
