@@ -1,7 +1,6 @@
 """What the inbox shows, made from rows: a line of the chat list, a bubble of the thread, a person's panel."""
 
 import json
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -133,28 +132,6 @@ class OpenChat(Named):
 def held_by(holder: str, until: datetime | None, now: datetime) -> str:
     present = floor.holder_now(floor.Floor(floor.Holder(holder), until=until), now)
     return str(present.value)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Person(Named):
-    """Somebody whose contact can be sent."""
-
-    contact_id: int
-    phone: str
-
-    @property
-    def shown_phone(self) -> str:
-        return identity.format_phone(self.phone)
-
-    @property
-    def card(self) -> str:
-        """The contact as Meta's messages carry one, in JSON."""
-        number = identity.digits(self.phone)
-        card = {
-            "name": {"formatted_name": self.name, "first_name": self.name.split()[0]},
-            "phones": [{"phone": f"+{number}", "wa_id": number, "type": "CELL"}],
-        }
-        return json.dumps(card, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,6 @@
 """Messages in words: previews, and what to say of that which can't be shown."""
 
 import json
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,20 +13,6 @@ from twinline.rules import identity, messages
 
 MANY: Final = 10_000
 """Where the panel stops counting."""
-
-
-LIMITS: Final = {
-    "text": messages.TEXT,
-    "caption": messages.CAPTION,
-    "edge": messages.EDGE,
-    "rows": messages.ROWS,
-    "media": {kind: {"size": size, "formats": formats} for kind, (size, formats) in messages.MEDIA.items()},
-    **{
-        kind: {part.id: part.most for part in parts if part.most is not None}
-        for kind, parts in (messages.SHAPES | messages.INTERACTIVE).items()
-    },
-}
-"""How much WhatsApp takes, as the composer tells it while somebody writes."""
 
 
 LIMITS: Final = {
@@ -299,10 +284,6 @@ def _title(value: Any) -> str:
 
 def _string(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -34,16 +34,6 @@ async def receipt(context: JobContext, *, number_id: int, wamid: str, typing_unt
     await receipts.send(_app(context), number_id, wamid, typing_until)
 
 
-@blueprint.task(
-    name="sending.receipt",
-    queue="lane",
-    pass_context=True,
-    retry=RetryStrategy(max_attempts=6, exponential_wait=4, retry_exceptions=[GraphError]),
-)
-async def receipt(context: JobContext, *, number_id: int, wamid: str, typing_until: float | None) -> None:
-    await receipts.send(_app(context), number_id, wamid, typing_until)
-
-
 @blueprint.periodic(cron="* * * * *")
 @blueprint.task(name="sending.look_after", queue="upkeep", pass_context=True, queueing_lock="sending.look_after")
 async def look_after(context: JobContext, /, timestamp: int, **_: Any) -> None:

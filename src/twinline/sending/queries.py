@@ -108,7 +108,6 @@ ORDER BY o.lane, o.id
 """
 
 # Of those that wait with one file the first one's upload serves all.
-# Of those that wait with one file the first one's upload serves all.
 TO_UPLOAD = f"""
 SELECT {STANDING}, {OUTGOING}
 FROM (
