@@ -139,6 +139,8 @@ class Graph:
             if edge:
                 raise GraphError(2500, message=f"Unknown path components: /{edge}")
             raise no_such_object(request.method, node)
+        if edge == "messages" and (to := args.get("to") or args.get("recipient")):
+            seen.to = numbers.digits(str(to)) if args.get("to") else str(to)
         fault = None
         if world.state.faults:
             fault = world.faults.strike(BEFORE, sending.occasion(world, args, seen.at, edge or kind, seen.path, node))
@@ -148,7 +150,7 @@ class Graph:
         if fault.effect == "error":
             seen.fault = "error"
             raise GraphError(fault.code, fault.details)
-        if fault.effect in ("lost", "http"):
+        if fault.effect == "lost" or (fault.effect == "http" and not fault.done):
             return {}, fault
         if fault.effect == "late":
             await asyncio.sleep(fault.seconds)

@@ -111,7 +111,7 @@ class Log:
         self._lines.append(seen)
         return seen
 
-    def close(self, seen: Seen) -> None:
+    def close(self, seen: Seen, *, lines: int = LINES, room: int = BYTES) -> None:
         """The answer is made: what is too long isn't kept, and old lines leave."""
         if len(seen.body) > LONGEST:
             seen.body = orjson.dumps(f"{len(seen.body)} bytes, too many to keep")
@@ -119,7 +119,7 @@ class Log:
             seen.answer = orjson.dumps(f"{len(seen.answer)} bytes, too many to keep")
         seen.kept = len(seen.body) + len(seen.answer) + OVERHEAD
         self._bytes += seen.kept
-        while self._bytes > BYTES or len(self._lines) > LINES:
+        while self._bytes > room or len(self._lines) > lines:
             self._bytes -= self._lines.popleft().kept
 
     def clear(self) -> None:

@@ -366,9 +366,9 @@ class Fault:
     """Something that goes wrong on purpose, for the calls it is meant for.
 
     ``error``: the call is answered with ``code``. ``fail``: accepted, then a ``failed`` status with ``code``.
-    ``http``: a bare HTTP ``status`` without a body. ``slow``: done, answered after ``seconds``. ``late``: done and
-    answered after ``seconds``. ``no_answer``: done, and the connection is cut after ``seconds``. ``half_answer``: done,
-    the answer breaks off. ``lost``: not done, and the connection is cut after ``seconds``.
+    ``http``: a bare HTTP ``status`` without a body, ``done`` or not. ``slow``: done, answered after ``seconds``.
+    ``late``: done and answered after ``seconds``. ``no_answer``: done, and the connection is cut after ``seconds``.
+    ``half_answer``: done, the answer breaks off. ``lost``: not done, and the connection is cut after ``seconds``.
     """
 
     id: str
@@ -378,6 +378,7 @@ class Fault:
     """``error_data.details`` in place of the code's own."""
     status: int = 503
     """Of ``http``."""
+    done: bool = False
     seconds: float = 30.0
     to: str | None = None
     """Digits, business-scoped user id or the simulator's id of a customer."""

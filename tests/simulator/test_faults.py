@@ -193,6 +193,15 @@ async def test_the_connection_is_cut_with_the_message_sent_or_not(wire, fault, d
     assert (await client.post("messages", json=TEXT)).status_code == 200
 
 
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_bare_503_says_nothing_of_whether_it_was_sent(wire, done):
+    client, simulator = wire
+    await _armed(client, effect="http", status=503, done=done)
+    answer = await client.post("messages", json=TEXT)
+    assert (answer.status_code, answer.content) == (503, b"")
+    assert len(simulator.world.state.messages) == done
+
+
 async def test_a_client_that_waits_too_little_never_learns_that_it_was_sent(wire):
     client, simulator = wire
     await _armed(client, effect="slow", seconds=30)
