@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 from twinline.accounts import pages as accounts_pages
 from twinline.accounts.gate import Gate, SecurityHeaders
 from twinline.app import App
+from twinline.costs import pages as costs_pages
 from twinline.db import migrate
 from twinline.inbox import pages as inbox_pages
 from twinline.inbox.live import Live
@@ -31,6 +32,7 @@ from twinline.kit import log
 from twinline.kit.html import WEB, render
 from twinline.mirror.hook import Hook
 from twinline.numbers import pages as numbers_pages
+from twinline.templates import pages as templates_pages
 from twinline.wiring import followers
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
             Route("/v1/docs", api.docs),
             *accounts_pages.routes(app),
             *numbers_pages.routes(app),
+            *costs_pages.routes(app),
+            *templates_pages.routes(app),
             *inbox_pages.routes(app),
             *extra,
         ]
