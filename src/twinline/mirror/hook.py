@@ -1,8 +1,9 @@
 """The hook: where Meta's webhooks arrive.
 
 A plain ASGI callable, for this is the busiest door of the house. It checks the signature over the raw bytes, hands
-the body to the process's batcher and answers 200 when the batch is committed. Whatever waits when it is free is
-one batch: under load many bodies share a transaction, and when it is quiet a body waits for nobody.
+what it reads to the process's batcher and answers 200 when the batch is committed. Whatever waits when it is free is
+one batch: under load many bodies share a transaction, and when it is quiet a body waits for nobody. Bodies are read
+as they come, while the database works on the batch before.
 
 Answers: 200 committed · 401 wrong or missing signature · 413 larger than Meta sends · 503 the database is away (Meta
 sends again).
@@ -42,7 +43,7 @@ class Hook:
     def __init__(self, app: App, followers: Sequence[Follower]) -> None:
         self._app = app
         self._followers = followers
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[ingest.Arrival, asyncio.Future[None]]] = []
         self._arrived = asyncio.Event()
         self._batcher: asyncio.Task[None] | None = None
         self._secret = app.settings.app_secret.get_secret_value()
@@ -101,7 +102,7 @@ class Hook:
         if not self._secret or not signature.verify(self._secret, body, headers.get(b"x-hub-signature-256")):
             return self._refuse(401, "bad_signature", b"The X-Hub-Signature-256 header doesn't match this body.")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((body, done))
+        self._waiting.append((ingest.read(body, self._app.settings.hook_heavy_body), done))
         self._arrived.set()
         try:
             await done
@@ -125,7 +126,7 @@ class Hook:
             if not batch:
                 continue
             try:
-                await self._commit([body for body, _ in batch])
+                await commit(self._app, [arrival for arrival, _ in batch], self._followers)
             except asyncio.CancelledError:
                 for _, done in batch:
                     done.cancel()
@@ -140,11 +141,6 @@ class Hook:
                 for _, done in batch:
                     if not done.done():
                         done.set_result(None)
-
-    async def _commit(self, bodies: Sequence[bytes]) -> None:
-        heavy_from = self._app.settings.hook_heavy_body
-        arrivals = [ingest.read(body, heavy_from) for body in bodies]
-        await commit(self._app, arrivals, self._followers)
 
 
 async def commit(app: App, arrivals: Sequence[ingest.Arrival], followers: Sequence[Follower]) -> None:

@@ -5,8 +5,8 @@ number's turn, every live message of the number would wait for them, and with it
 messages, which change nothing but their own rows and the lines of their chats, are written without the turn:
 
 1. *Who are they?* Whoever is new becomes a contact in a turn of its own, which is short.
-2. *Write*, holding the contacts by a key lock, so that none of them is merged away meanwhile; a merge locks the contact
-   that goes before it moves its messages. Contacts first, then messages, each in the order of keys, as everywhere.
+2. *Write*, holding the number's people, so that none of them is merged away meanwhile. Contacts first, then messages,
+   each in the order of keys, as everywhere.
 3. *Contradictions*: a message that is known to be in somebody else's chat means that two contacts are one person.
    Then the slice is folded once more, the ordinary way (``ingest.fold_slice``), which merges them.
 4. At the end of the body the lines of the chats are computed anew under the turn, a hundred at a time.
@@ -31,8 +31,12 @@ def is_past(event: wire.Event) -> bool:
     return isinstance(event, wire.Message) and not event.live and event.person.known
 
 
-async def fold(app: App, found: Sequence[wire.Event], now: datetime) -> set[tuple[int, int]] | None:
-    """Writes imported messages; answers the chats (number, contact) touched. None: fold them the ordinary way."""
+# (number, contact) -> the newest of its messages written, unix seconds; None: all of the chat may have changed.
+Touched = dict[tuple[int, int], int | None]
+
+
+async def fold(app: App, found: Sequence[wire.Event], now: datetime) -> Touched | None:
+    """Writes imported messages; answers the chats touched. None: fold them the ordinary way."""
     async with app.db.transaction() as tx:
         named = sorted({event.address.phone_number_id or "" for event in found})
         numbers = {n.phone_number_id: n for n in await tx.all(Number, queries.NUMBERS, (named,))}
@@ -43,45 +47,52 @@ async def fold(app: App, found: Sequence[wire.Event], now: datetime) -> set[tupl
             return None
         rows.add(number.id, event, 0)
     rows.number(now)
-    merged: set[tuple[int, int]] = set()
+    touched: Touched = {}
     if not await _write(app, rows):
-        merged = await _introduce(app, rows, now)
+        touched = await _introduce(app, rows, now)
         if not await _write(app, rows):
             return None
-    return merged | {(row.number_id, row.contact_id) for row in rows.messages.values() if row.contact_id is not None}
+    for row in rows.messages.values():
+        if row.contact_id is not None:
+            join(touched, {(row.number_id, row.contact_id): row.at})
+    return touched
+
+
+def join(touched: Touched, others: Touched) -> None:
+    for chat, newest in others.items():
+        known = touched.get(chat, newest)
+        touched[chat] = None if known is None or newest is None else max(known, newest)
 
 
 async def _write(app: App, rows: Rows) -> bool:
     """Writes contacts, then messages, if everybody is known and nothing contradicts."""
     # Two transactions: a live message of one of these people waits for the first, which is short, never for the second.
     async with app.db.pipelined() as tx:
-        if not await _identify(tx, rows) or not await _hold(tx, rows):
+        await _hold(tx, rows)
+        if not await _identify(tx, rows):
             return False
-        await tx.send(queries.WRITE_CONTACTS, (as_rows(contacts_of(rows).values()),))
+        contacts = contacts_of(rows)
+        await tx.send(queries.WRITE_CONTACTS, (as_rows(contacts.values()),))
     messages = list(rows.messages.values())
     async with app.db.pipelined() as tx:
-        if not await _hold(tx, rows):
+        await _hold(tx, rows)
+        owners = [{"number_id": number_id, "id": contact_id} for number_id, contact_id in contacts]
+        if await tx.value(queries.STILL_THERE, (as_json(owners),)) < len(owners):
             return False
         await tx.send(queries.WRITE_MESSAGES, (as_rows(messages),))
-        written = {
-            "numbers": [row.number_id for row in messages],
-            "wamids": [row.wamid for row in messages],
-            "contacts": [row.contact_id for row in messages],
-        }
-        if await tx.rows(queries.CONTRADICTIONS, written):
+        chats = [{"number_id": m.number_id, "wamid": m.wamid, "contact_id": m.contact_id} for m in messages]
+        if await tx.rows(queries.CONTRADICTIONS, (as_json(chats),)):
             return False
         await news.want(tx, [row for row in messages if row.media_id is not None])
     return True
 
 
-async def _hold(tx: Tx, rows: Rows) -> bool:
-    """Keeps the contacts from being merged away before the commit; False when one of them has been."""
-    contacts = sorted({(person.number_id, person.id) for person in rows.people.values()})
-    named = {"numbers": [number_id for number_id, _ in contacts], "contacts": [contact for _, contact in contacts]}
-    return len(await tx.rows(queries.HOLD_CONTACTS, named)) == len(contacts)
+async def _hold(tx: Tx, rows: Rows) -> None:
+    """Until the commit nobody of these numbers is merged away."""
+    await tx.send(queries.HOLD_PEOPLE, (sorted({number_id for number_id, _ in rows.people}),))
 
 
-async def _introduce(app: App, rows: Rows, now: datetime) -> set[tuple[int, int]]:
+async def _introduce(app: App, rows: Rows, now: datetime) -> Touched:
     """Makes contacts of people nobody knows yet, and one of two that turn out to be one; answers chats touched."""
     strangers = Rows()
     strangers.people = rows.people
@@ -90,7 +101,7 @@ async def _introduce(app: App, rows: Rows, now: datetime) -> set[tuple[int, int]
         await turn.take(tx, {number_id for number_id, _ in rows.people})
         await people.resolve(tx, people.ask(tx, strangers), strangers, folded, now)
         await tx.send(queries.WRITE_CONTACTS, (as_rows(contacts_of(strangers).values()),))
-    return {(number_id, chat) for number_id, body in folded.events.items() for chat in body.get("chats", ())}
+    return {(number_id, chat): None for number_id, body in folded.events.items() for chat in body.get("chats", ())}
 
 
 async def _identify(tx: Tx, rows: Rows) -> bool:
@@ -111,14 +122,14 @@ async def _identify(tx: Tx, rows: Rows) -> bool:
     return True
 
 
-async def refresh(app: App, chats: set[tuple[int, int]]) -> None:
+async def refresh(app: App, chats: Touched) -> None:
     """Brings the lines of these chats up to their messages, and tells browsers of them."""
     ordered = sorted(chats)
     for start in range(0, len(ordered), GROUP):
         group = ordered[start : start + GROUP]
         async with app.db.pipelined() as tx:
             await turn.take(tx, [number_id for number_id, _ in group])
-            touched = [{"number_id": n, "contact_id": c, "answered_at": None} for n, c in group]
+            touched = [{"number_id": n, "contact_id": c, "newest": chats[n, c]} for n, c in group]
             await tx.send(queries.REFRESH_CHATS, (as_json(touched),))
             told: dict[int, dict[str, list[int]]] = {}
             for number_id, contact_id in group:

@@ -113,6 +113,9 @@ async def _join(tx: Tx, known: _Known, folded: Folded, now: datetime) -> None:
     """New people become contacts; contacts that turn out to be one person are merged into the oldest."""
     groups = known.groups()
     contacts = {root: sorted(int(k[2:]) for k in keys if k.startswith("c:")) for root, keys in groups.items()}
+    torn = sorted({root[0] for root, ids in contacts.items() if len(ids) > 1})
+    if torn:
+        await tx.send(queries.MERGE_PEOPLE, (torn,))
     fresh: list[tuple[int, str, int]] = []
     gone: dict[int, int] = {}
     for root, members in groups.items():

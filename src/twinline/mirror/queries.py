@@ -62,18 +62,21 @@ FROM unnest(%(numbers)s::bigint[], %(contacts)s::bigint[]) AS r(number_id, conta
 JOIN identities i ON i.number_id = r.number_id AND i.contact_id = r.contact_id
 """
 
-# Whoever is held so isn't merged away before the commit.
-HOLD_CONTACTS = """
-SELECT c.id
-FROM unnest(%(numbers)s::bigint[], %(contacts)s::bigint[]) AS r(number_id, contact_id)
-JOIN contacts c ON c.number_id = r.number_id AND c.id = r.contact_id
-ORDER BY c.number_id, c.id
-FOR KEY SHARE OF c
+# While the past is written, nobody of the number is merged away; one lock instead of one for each person.
+HOLD_PEOPLE = (
+    "SELECT pg_advisory_xact_lock_shared(hashtextextended('twinline.people', n)) FROM unnest(%s::bigint[]) AS n"
+)
+MERGE_PEOPLE = "SELECT pg_advisory_xact_lock(hashtextextended('twinline.people', n)) FROM unnest(%s::bigint[]) AS n"
+
+STILL_THERE = """
+SELECT count(*)
+FROM json_to_recordset(%s::json) AS r(number_id bigint, id bigint)
+JOIN contacts c ON c.number_id = r.number_id AND c.id = r.id
 """
 
 CONTRADICTIONS = """
 SELECT m.wamid
-FROM unnest(%(numbers)s::bigint[], %(wamids)s::text[], %(contacts)s::bigint[]) AS r(number_id, wamid, contact_id)
+FROM json_to_recordset(%s::json) AS r(number_id bigint, wamid text, contact_id bigint)
 JOIN messages m ON m.number_id = r.number_id AND m.wamid = r.wamid
 WHERE m.contact_id <> r.contact_id
 LIMIT 1
@@ -203,13 +206,18 @@ UPDATE edits SET text = NULL, content = NULL WHERE number_id = ANY(%(numbers)s) 
 
 # A chat's line in the list is a function of its messages (and of how far the team has read), computed anew for each
 # chat that a batch touched: nothing to keep in step. A chat of reactions alone has no line (last_at is NULL), but its
-# window is open all the same.
+# window is open all the same. Imported messages, the newest from ``newest``, change no line that ends after them.
 REFRESH_CHATS = """
+WITH touched AS MATERIALIZED (
+    SELECT t.number_id, t.contact_id, k.read_at, greatest(k.answered_at, to_timestamp(t.answered_at)) AS answered_at,
+           k.contact_id IS NOT NULL AS known
+    FROM json_to_recordset(%s::json) AS t(number_id bigint, contact_id bigint, answered_at bigint, newest bigint)
+    LEFT JOIN chats k ON k.number_id = t.number_id AND k.contact_id = t.contact_id
+    WHERE t.newest IS NULL OR k.last_at IS NULL OR k.last_at <= to_timestamp(t.newest)
+)
 INSERT INTO chats AS c (number_id, contact_id, last_at, last_wamid, last_inbound_at, answered_at, unread)
-SELECT t.number_id, t.contact_id, last.at, last.wamid, inbound.at,
-       greatest(k.answered_at, to_timestamp(t.answered_at)), waiting.n
-FROM json_to_recordset(%s::json) AS t(number_id bigint, contact_id bigint, answered_at bigint)
-LEFT JOIN chats k ON k.number_id = t.number_id AND k.contact_id = t.contact_id
+SELECT t.number_id, t.contact_id, last.at, last.wamid, inbound.at, t.answered_at, waiting.n
+FROM touched t
 LEFT JOIN LATERAL (
     SELECT m.at, m.wamid FROM messages m
     WHERE m.number_id = t.number_id AND m.contact_id = t.contact_id AND m.type <> 'reaction'
@@ -226,14 +234,14 @@ CROSS JOIN LATERAL (
         SELECT FROM messages m
         WHERE m.number_id = t.number_id AND m.contact_id = t.contact_id
           AND m.live AND NOT m.outgoing AND m.type NOT IN ('system', 'request_welcome') AND m.type <> 'reaction'
-          AND m.at > coalesce(k.read_at, '-infinity')
+          AND m.at > coalesce(t.read_at, '-infinity')
           -- Meta counts in whole seconds: of two in the same second the customer's counts as the later one.
-          AND m.at >= coalesce(greatest(k.answered_at, to_timestamp(t.answered_at)), '-infinity')
+          AND m.at >= coalesce(t.answered_at, '-infinity')
         ORDER BY m.at DESC
         LIMIT 1000
     ) unanswered
 ) waiting
-WHERE last.at IS NOT NULL OR inbound.at IS NOT NULL OR t.answered_at IS NOT NULL OR k.contact_id IS NOT NULL
+WHERE last.at IS NOT NULL OR inbound.at IS NOT NULL OR t.answered_at IS NOT NULL OR t.known
 ORDER BY t.number_id, t.contact_id
 ON CONFLICT (number_id, contact_id) DO UPDATE SET
     last_at = excluded.last_at, last_wamid = excluded.last_wamid, last_inbound_at = excluded.last_inbound_at,

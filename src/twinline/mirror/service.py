@@ -56,14 +56,14 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
     else:
         if parsed.problems:
             state, reason = "unreadable", "; ".join(parsed.problems)
-        chats: set[tuple[int, int]] = set()
+        chats: past.Touched = {}
         for found in _slices(parsed.events):
             try:
                 touched = await past.fold(app, found, app.clock.now()) if past.is_past(found[0]) else None
                 if touched is None:
                     async with app.db.pipelined() as tx:
                         homeless |= await ingest.fold_slice(app, tx, found, followers, app.clock.now(), received)
-                chats |= touched or set()
+                past.join(chats, touched or {})
             except Exception as error:
                 if ingest.is_away(error):
                     raise  # the job is tried again when the database is back
