@@ -76,6 +76,10 @@ async def customer(request: Request) -> Response:
     return _page(request, "customer.html", customer=found) if found else RedirectResponse("/customers")
 
 
+async def templates(request: Request) -> Response:
+    return _page(request, "templates.html")
+
+
 async def signup(request: Request) -> Response:
     return _page(request, "signup.html")
 
@@ -91,6 +95,7 @@ routes: Sequence[BaseRoute] = [
     Route("/phone/{phone}", phone),
     Route("/customers", customers),
     Route("/customer/{customer}", customer),
+    Route("/templates", templates),
     Route("/signup", signup),
     Route("/sdk.js", sdk),
     Mount("/static", _Fresh(directory=_HERE / "static")),

@@ -18,7 +18,7 @@ import uvicorn
 from whatsapp_simulator.app import Settings, create
 
 CHROMIUM = Path("/usr/bin/chromium")
-PAGES = ("/", "/phone", "/customers", "/customer/c1", "/signup?config_id=200000000000001")
+PAGES = ("/", "/phone", "/customers", "/customer/c1", "/templates", "/signup?config_id=200000000000001")
 WORD = 20000
 """Milliseconds that a page may take to show what happened."""
 
@@ -42,7 +42,7 @@ async def test_every_page_says_that_it_is_a_simulator_and_runs_only_its_own_scri
 
 @pytest.mark.anyio
 async def test_the_modules_find_each_other(sim):
-    waiting, seen = {"phone.js", "customer.js", "customers.js", "start.js", "signup.js"}, set()
+    waiting, seen = {"phone.js", "customer.js", "customers.js", "start.js", "signup.js", "templates.js"}, set()
     while waiting:
         name = waiting.pop()
         seen.add(name)
@@ -352,6 +352,55 @@ def test_what_the_platform_sends_is_an_own_message_and_its_buttons_can_be_presse
     template = {"name": "order_ready", "language": {"code": "en_US"}, "components": components}
     served.send(token, type="template", template=template)
     customer.get_by_text("Hi Nora, your order #81 is ready for pickup.").wait_for()
+
+
+@pytest.mark.browser
+def test_the_operator_judges_a_template_and_what_is_held_goes_out(served, window):
+    token = served.connect()
+    served.post("/control/options", template_review="manual", pacing_after=1, us_marketing=True)
+    desk = _open(window, "/templates")
+    desk.get_by_role("button", name="New template").click()
+    form = desk.get_by_role("dialog")
+    form.get_by_label("Name").fill("bike_days")
+    form.get_by_label("Category").select_option("Marketing")
+    form.get_by_label("Body").fill("Dear {{1}}, come and ride with us on {{2}} all day long.")
+    form.get_by_label("Quick replies").fill("I'm in, Stop promotions")
+    form.get_by_role("button", name="Hand in").click()
+    one = desk.locator("#one")
+    one.get_by_text("Dear example 1, come and ride").wait_for()
+    one.get_by_role("button", name="Reject").click()
+    desk.get_by_role("dialog").get_by_label("Reason").select_option("Scam")
+    desk.get_by_role("dialog").get_by_role("button", name="Reject").click()
+    one.get_by_text("Rejected: Scam.").wait_for()
+    one.get_by_role("button", name="Approve after all").click()
+    one.get_by_role("button", name="Green").click()
+
+    body = {"type": "body", "parameters": [{"type": "text", "text": text} for text in ("Nora", "Sunday")]}
+    template = {"name": "bike_days", "language": {"code": "en_US"}, "components": [body]}
+    owner, customer = _open(window, f"/phone/{served.phone['id']}#/chat/c1"), _open(window, "/customer/c1")
+    for _ in range(2):
+        served.send(token, type="template", template=template)
+    _front(owner).locator(".held", has_text="Held").wait_for()
+    _front(desk)
+    one.get_by_role("button", name="They liked it").click()
+    _front(owner).locator(".held").wait_for(state="detached")
+    _bubble(_front(customer), "Dear Nora, come and ride with us on Sunday").nth(1).wait_for()
+    customer.get_by_role("button", name="I'm in").first.click()
+    _bubble(owner, "I'm in").last.locator(".quote", has_text="Dear Nora").wait_for()
+    _bubble(customer, "Dear Nora").first.click(button="right")
+    customer.get_by_role("menuitem", name="Stop promotions").click()
+    customer.get_by_text("Stopped by this person.").wait_for()
+
+    _front(desk)
+    one.get_by_role("button", name="Red").click()
+    one.get_by_text("Paused for low quality until").wait_for()
+    one.get_by_role("button", name="Unpause").click()
+    one.get_by_role("button", name="Another category").click()
+    desk.get_by_role("dialog").get_by_label("Hours of notice").fill("0")
+    desk.get_by_role("dialog").get_by_role("button", name="Recategorise").click()
+    desk.get_by_label("Limit of Café Aurora").select_option("2K")
+    shown = served.get("/control/portfolios")["portfolios"][0]
+    assert shown["tier"] == "TIER_2K"
 
 
 @pytest.mark.browser

@@ -88,6 +88,7 @@ export function bubble(message, side, hooks) {
       "aria-label": `${own ? "You" : hooks.name(message)}: ${preview(message, side)[1]}, ${hm(message.at)}`,
     },
     h("div", { class: "stack" }, body, reactions.length > 0 && h("button", { class: "reactions", type: "button", "aria-label": `Reactions: ${reactions.join(" ")}`, onclick: (event) => hooks.menu(message, event.currentTarget) }, reactions.join(""))),
+    message.held && own && h("span", { class: "held" }, "Held: Meta waits for what people think of this template"),
     own && ["failed", "error"].includes(message.status) && h("span", { class: "not-sent" }, "Not delivered", message.error ? ` (${message.error})` : ""),
   );
   const buttons = message.revoked ? [] : choices(message, side, hooks);
@@ -134,7 +135,7 @@ function inside(message, side, hooks) {
     case "text":
       return words(content.body);
     case "template":
-      return [...header(content), words(message.text)];
+      return template(message.shown ?? { body: content.name }, hooks);
     case "interactive":
       return interactive(content);
     case "button":
@@ -251,12 +252,23 @@ function poll(content) {
 
 // ---- messages with choices --------------------------------------------------------------------------------------
 
-function header(content) {
-  const part = (content.components ?? []).find(({ type }) => type === "header")?.parameters?.[0];
-  if (!part) return [];
-  if (part.type === "image") return [h("img", { class: "top", src: address(part.image, "image"), alt: "" })];
-  if (part.type === "text") return [h("p", { class: "words" }, h("b", {}, part.text))];
-  return [missing(NAMES[part.type]?.[0] ?? "file", NAMES[part.type]?.[1] ?? part.type)];
+/** A template with its places filled: {header?, body, footer?, buttons}. */
+function template({ header, body, footer }, hooks) {
+  const tops = { text: () => h("p", { class: "words top-words" }, header.text), image: () => picture(header.image, hooks), video: () => film(header.video), document: () => paper(header.document), location: () => place(header.location) };
+  return [header && tops[header.type](), words(body), footer && h("p", { class: "words muted small" }, footer)];
+}
+
+const OTP = "https://www.whatsapp.com/otp/";
+
+/** Under a template; on the side of the business nothing can be pressed. */
+function templateButton({ type, text, payload, url, value, phone_number, flow_token }, side, press) {
+  const disabled = side !== "customer";
+  const button = (mark, choice) => h("button", { type: "button", class: "choice", disabled, onclick: () => press(choice) }, icon(mark), text ?? "Copy code");
+  if (type === "COPY_CODE" || url?.startsWith(OTP)) return button("copy", { kind: "copy", choice: value });
+  if (type === "FLOW") return button("forward", { kind: "flow", title: text, token: flow_token });
+  if (type === "REQUEST_CONTACT_INFO") return button("card", { kind: "contact" });
+  if (type === "QUICK_REPLY") return button("reply", { kind: "tap", choice: payload });
+  return h("a", { class: "choice", href: url ?? `tel:${phone_number}`, target: "_blank", rel: "noreferrer" }, icon(url ? "link" : "phone"), text);
 }
 
 function interactive(content) {
@@ -277,11 +289,7 @@ function choices(message, side, hooks) {
   const { type, content } = message;
   const button = (mark, title, choice) =>
     h("button", { type: "button", class: "choice", disabled: side !== "customer", onclick: () => hooks.tap(message, choice) }, mark && icon(mark), title);
-  if (type === "template") {
-    return (content.components ?? [])
-      .filter((part) => part.type === "button" && part.sub_type === "quick_reply")
-      .map((part, index) => button("reply", part.parameters?.[0]?.payload ?? `Reply ${index + 1}`, { kind: "tap", choice: part.parameters?.[0]?.payload ?? `Reply ${index + 1}` }));
-  }
+  if (type === "template") return (message.shown?.buttons ?? []).map((one) => templateButton(one, side, (choice) => hooks.tap(message, choice)));
   if (type !== "interactive" || message.direction !== "out") return [];
   const action = content.action ?? {};
   switch (content.type) {

@@ -160,6 +160,7 @@ export class Chat {
       !message.revoked && item("reply", "Reply", () => this.answer(message)),
       text && !message.revoked && item("copy", "Copy", () => navigator.clipboard?.writeText(text).then(() => toast("Copied"), () => {})),
       own && !message.revoked && EDITABLE.includes(message.type) && age < EDIT_SECONDS[who] && item("edit", "Edit", () => this.change(message)),
+      who === "customer" && message.category === "marketing" && !own && item("bell", "Stop promotions", tried(() => this.stopPromotions())),
       item("info", "Info", () => about(message, this.element)),
       own && !message.revoked && age < DELETE_SECONDS[who] &&
         item("trash", "Delete for everyone", async () => {
@@ -168,6 +169,12 @@ export class Chat {
         }, true),
     );
     popover(menu, at, this.element);
+  }
+
+  /** What WhatsApp offers under a business's promotions. */
+  async stopPromotions() {
+    await this.act("marketing", { value: "stop" });
+    toast("Promotions stopped");
   }
 
   answer(message) {
@@ -190,6 +197,10 @@ export class Chat {
 
   async tap(message, { kind, choice, title, sections, token }) {
     if (kind === "tap") return this.act("tap", { message: message.id, choice });
+    if (kind === "copy") {
+      await navigator.clipboard?.writeText(choice).catch(() => {});
+      return toast(`${choice} copied`);
+    }
     if (kind === "location") return this.act("send", { type: "location", reply_to: message.id });
     if (kind === "contact") return this.act("send", { type: "contacts", reply_to: message.id });
     if (kind === "flow") {

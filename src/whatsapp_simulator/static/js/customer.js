@@ -115,7 +115,8 @@ function drawControls() {
       h("h3", {}, "This phone"),
       h("label", { class: "check" }, h("input", { type: "checkbox", checked: me.online, onchange: tried((event) => act("present", { online: event.target.checked })) }), "Switched on: messages arrive"),
     ),
-    business && h("section", {}, h("h3", {}, `Promotions of ${business.name}`), h("p", { class: "note" }, stopped ? "Stopped by this person." : "Allowed."), h("div", { class: "buttons" }, stopped ? button("Resume promotions", () => marketing("resume")) : button("Stop promotions", () => marketing("stop")))),
+    business && h("section", {}, h("h3", {}, `Promotions of ${business.name}`), h("p", { class: "note" }, stopped ? "Stopped by this person." : "Allowed."), h("div", { class: "buttons" }, stopped ? button("Resume promotions", () => marketing("resume")) : button("Stop promotions", () => marketing("stop"))),
+      h("label", { class: "check" }, h("input", { type: "checkbox", checked: me.experiment, onchange: (event) => set({ experiment: event.target.checked }) }), "In Meta's experiment: gets none (130472)")),
     h(
       "section",
       {},
