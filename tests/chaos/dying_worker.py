@@ -16,9 +16,9 @@ import httpx
 
 from twinline import worker
 from twinline.app import open_app
-from twinline.db import Tx
+from twinline.db.engine import PipelinedTx
 from twinline.meta.graph import Graph
-from twinline.sending import lane, queries, service
+from twinline.sending import lane, queries, service, uploads
 from twinline.settings import Settings
 
 STEP, _, TIME = os.environ.get("DIE_AT", "").partition(":")
@@ -52,27 +52,28 @@ class DyingTransport(httpx.AsyncBaseTransport):
         return answer
 
 
-async def execute(self: Tx, sql: str, params: Any = ()) -> int:
-    touched = await tx_execute(self, sql, params)
+async def send(self: PipelinedTx, sql: str, params: Any = ()) -> None:
+    await self.execute(sql, params)
     if sql == queries.MARK_SENDING:
         passing("marked, not committed")
-    if sql == queries.REMEMBER_UPLOAD:
-        passing("upload noted, not committed")
-    return touched
 
 
-tx_execute = Tx.execute
-Tx.execute = execute  # type: ignore[method-assign]
-lane.drain = around(lane.drain, "job taken", "drained")
+PipelinedTx.send = send  # type: ignore[method-assign]
+lane.Lanes.drain = around(lane.Lanes.drain, "job taken", "drained")  # type: ignore[method-assign,assignment]
 lane.plan = around(lane.plan, "before a plan", "planned")
 service.settle = around(service.settle, "answered", "settled, not committed")  # type: ignore[assignment]
-lane._Drain._settle = around(lane._Drain._settle, "about to settle", "settled")  # type: ignore[method-assign,assignment]
-lane._Drain._halt = around(lane._Drain._halt, "refused for speed", "halted")  # type: ignore[method-assign,assignment]
-lane._Drain._refused = around(lane._Drain._refused, "refused", "postponed")  # type: ignore[method-assign,assignment]
+uploads.remember = around(uploads.remember, "file is up", "upload noted, not committed")
+for step, before, after in (
+    ("_settle", "about to settle", "settled"),
+    ("_halt", "refused for speed", "halted"),
+    ("_halt_pair", "one too many for them", "pair halted"),
+    ("_refused", "refused", "postponed"),
+):
+    setattr(lane._Drain, step, around(getattr(lane._Drain, step), before, after))
 
 
 def client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=DyingTransport(), timeout=30)
+    return httpx.AsyncClient(transport=DyingTransport(), timeout=float(os.environ.get("PATIENCE", "30")))
 
 
 async def main() -> None:

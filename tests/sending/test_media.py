@@ -8,7 +8,7 @@ import pytest
 from tests.sending.conftest import Shop, error
 
 from twinline.sending import service
-from twinline.sending.models import Draft
+from twinline.sending.models import Draft, Lane
 
 pytestmark = pytest.mark.anyio
 
@@ -131,7 +131,8 @@ async def test_a_number_without_a_token_says_so(shop: Shop) -> None:
         assert await shop.state(row) == "failed"
 
 
-async def test_many_files_go_up_two_at_a_time(shop: Shop) -> None:
+@pytest.mark.parametrize(("who", "places"), [(Lane.PERSON, 3), (Lane.MARKETING, 2)])
+async def test_few_files_go_up_at_once_and_one_more_where_a_person_waits(shop: Shop, who: Lane, places: int) -> None:
     customers = [await shop.customer(f"35191000{n:04}") for n in range(6)]
     now = most = 0
 
@@ -144,10 +145,14 @@ async def test_many_files_go_up_two_at_a_time(shop: Shop) -> None:
         return httpx.Response(200, json={"id": f"media-{len(shop.meta.uploads)}"})
 
     shop.meta.will("upload", *[upload] * 6)
-    rows = [await shop.says(customer, await attached(shop)) for customer in customers]
+    author = "person" if who is Lane.PERSON else "campaign"
+    rows = [
+        await shop.says(customer, await attached(shop, PNG + bytes([n])), lane=who, author=author)
+        for n, customer in enumerate(customers)
+    ]
     await shop.drain()
     assert [await shop.state(row) for row in rows] == ["sent"] * 6
-    assert most == 2
+    assert most == places
 
 
 # --- once for all ---------------------------------------------------------------------------------------------------

@@ -154,7 +154,7 @@ async def test_when_the_budget_is_used_up_the_plan_says_when_to_ask_again(shop: 
     assert first.again_at == clock.now(), "there is more than there was room for"
     second = await lane.plan(shop.app, shop.number_id)
     assert second is not None
-    assert second.rows == ()
+    assert not second.rows
     assert second.again_at is not None
     clock.advance(seconds=(second.again_at - clock.now()).total_seconds())
     third = await lane.plan(shop.app, shop.number_id)
@@ -163,7 +163,7 @@ async def test_when_the_budget_is_used_up_the_plan_says_when_to_ask_again(shop: 
     await shop.execute("UPDATE outbox SET state = 'sent'")
     last = await lane.plan(shop.app, shop.number_id)
     assert last is not None
-    assert (last.rows, last.again_at) == ((), None)
+    assert (list(last.rows), last.again_at) == ([], None)
 
 
 async def test_a_process_that_is_woken_late_does_not_catch_up_beyond_the_limit(

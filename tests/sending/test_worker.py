@@ -67,17 +67,17 @@ async def test_a_running_worker_sends_what_is_submitted(shop: Shop) -> None:
 
 async def test_two_workers_never_drain_one_number_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     ana, bea = await shop.customer(ANA), await shop.customer(BEA)
-    drain, at_once, most = lane.drain, 0, 0
+    drain, at_once, most = lane.Lanes.drain, 0, 0
 
-    async def counted(app, number_id):  # type: ignore[no-untyped-def]
+    async def counted(self, number_id):  # type: ignore[no-untyped-def]
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
         await asyncio.sleep(0.01)
-        await drain(app, number_id)
+        await drain(self, number_id)
         at_once -= 1
 
-    monkeypatch.setattr(lane, "drain", counted)
+    monkeypatch.setattr(lane.Lanes, "drain", counted)
     async with working(shop), working(shop):
         for n in range(20):
             await shop.says((ana, bea)[n % 2], f"line {n}")
@@ -89,15 +89,15 @@ async def test_two_workers_never_drain_one_number_at_once(shop: Shop, monkeypatc
 async def test_what_is_pressed_as_a_drain_ends_goes_with_the_next(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The drain has looked for the last time, its job isn't finished yet: the new message's job waits for the lock."""
     ana, bea = await shop.customer(ANA), await shop.customer(BEA)
-    drain, pressed = lane.drain, list[int]()
+    drain, pressed = lane.Lanes.drain, list[int]()
 
-    async def and_then_somebody_presses(app, number_id):  # type: ignore[no-untyped-def]
-        await drain(app, number_id)
+    async def and_then_somebody_presses(self, number_id):  # type: ignore[no-untyped-def]
+        await drain(self, number_id)
         if not pressed:
             pressed.append(await shop.says(bea, "second"))
             await asyncio.sleep(0.2)
 
-    monkeypatch.setattr(lane, "drain", and_then_somebody_presses)
+    monkeypatch.setattr(lane.Lanes, "drain", and_then_somebody_presses)
     async with working(shop):
         await shop.says(ana, "first")
         await until(lambda: pressed)

@@ -136,12 +136,17 @@ async def drain(app: App, number_id: int) -> None:
 
 
 async def plan(
-    app: App, number_id: int, uploading: Mapping[int, int] = MappingProxyType({}), paid_until: int = 0
+    app: App,
+    number_id: int,
+    uploading: Mapping[str, int] = MappingProxyType({}),
+    paid_until: int = 0,
+    machines: int = 0,
 ) -> Round | None:
     """Reserves instants, picks rows, marks them ``sending``. None when the number is gone.
 
-    ``uploading``: rows whose files are under way, and their lanes. ``paid_until``: up to where the caller itself has
-    promised instants, since what gave way to customers' messages ends later than the number's row says.
+    ``uploading``: files that are under way, and their lanes. ``paid_until``: up to where the caller itself has
+    promised instants, since what gave way to customers' messages ends later than the number's row says. ``machines``:
+    how many rows it has in hand that a person's may overtake.
     """
     async with app.db.pipelined() as tx:
         await turn.take(tx, [number_id])
@@ -160,8 +165,9 @@ async def plan(
             next_end = order.ends_at
         if line.postponed_until is not None and line.postponed_until <= now:
             await tx.send(queries.DUE, named)
+            line = await tx.one(Line, queries.LINE, named) or line
         files = await _files(tx, named, uploading) if line.files_wait else ()
-        picked = await _pick(tx, line, ramp, now, max(line.budget_tat, paid_until))
+        picked = await _pick(tx, line, ramp, now, max(line.budget_tat, paid_until), machines)
         again_at = picked.again_at
         if again_at is None and (line.postponed_until is not None or picked.put_elsewhere):
             again_at = await tx.value(queries.POSTPONED_UNTIL, named)
@@ -170,15 +176,14 @@ async def plan(
         return Round(line, picked.rows, files, picked.tat or line.budget_tat, again_at, silent)
 
 
-async def _files(tx: Tx, named: Mapping[str, object], uploading: Mapping[int, int]) -> list[Outgoing]:
-    """Whose files may go to Meta now: a few at once, and one more where a person waits."""
-    files: list[Outgoing] = []
-    limit = UPLOADS + PERSONS_UPLOADS - len(uploading)
-    sought = {**named, "uploading": list(uploading), "limit": max(0, limit)}
-    for row in await tx.all(Outgoing, queries.TO_UPLOAD, sought):
-        if len(uploading) + len(files) < UPLOADS + (PERSONS_UPLOADS if row.lane == Lane.PERSON else 0):
-            files.append(row)
-    return files
+async def _files(tx: Tx, named: Mapping[str, object], uploading: Mapping[str, int]) -> list[Outgoing]:
+    """Whose files may go to Meta now: a few at once, and one more where a person waits; each file once."""
+    chosen: dict[str, Outgoing] = {}
+    for row in await tx.all(Outgoing, queries.TO_UPLOAD, {**named, "files": list(uploading)}):
+        places = UPLOADS + (PERSONS_UPLOADS if row.lane == Lane.PERSON else 0)
+        if len(uploading) + len(chosen) < places:
+            chosen.setdefault(_file(row), row)
+    return list(chosen.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,16 +194,19 @@ class _Picked:
     put_elsewhere: bool = False
 
 
-async def _pick(tx: Tx, line: Line, ramp: Ramp, now: datetime, tat: int) -> _Picked:
-    """The next rows, as many as there is room for in the next half second; a person's also beyond it."""
+async def _pick(tx: Tx, line: Line, ramp: Ramp, now: datetime, tat: int, machines: int) -> _Picked:
+    """The next rows, as many as there is room for in the next half second.
+
+    A person's message may be bought an instant beyond it, since it leaves at one of the machines' in hand.
+    """
     moment = microseconds(now)
-    times = PACE.reserve(tat, moment, 2 * SLOTS, PERSONS_HORIZON, ramp).times
-    room = sum(instant <= moment + HORIZON for instant in times)
+    room = len(PACE.reserve(tat, moment, SLOTS, HORIZON, ramp).times)
+    persons_room = len(PACE.reserve(tat, moment, room + machines, PERSONS_HORIZON, ramp).times)
     waiting, put_elsewhere, more = await _ready(tx, line.id, moment, max(room, PERSONS_SLOTS))
     taken: list[Candidate] = []
     dropped: list[Result] = []
     for row in waiting:
-        if len(taken) >= (len(times) if row.lane == Lane.PERSON else room):
+        if len(taken) >= (persons_room if row.lane == Lane.PERSON else room):
             more = True
             break
         end = _why_not(line, row, now)
@@ -281,7 +289,7 @@ class _Drain:
         self._instants: deque[int] = deque()  # as many, in order
         self._tat = 0  # the number's, as last heard
         self._paid_until = 0  # where the instants in hand end
-        self._uploading: dict[int, int] = {}
+        self._uploading: dict[str, int] = {}  # files on their way to Meta, and whose they are: the lane
         self._calls = 0
         self._under_way: set[asyncio.Task[None]] = set()
         self._spoke: deque[int] = deque([0] * LIMIT, LIMIT)  # when the last sends began, in microseconds
@@ -317,7 +325,8 @@ class _Drain:
         while self._broken is None:
             self._news.clear()
             self._called = False
-            planned = await plan(self._app, self._number_id, self._uploading, self._paid_until)
+            machines = sum(row.lane != Lane.PERSON for row in self._rows)
+            planned = await plan(self._app, self._number_id, self._uploading, self._paid_until, machines)
             if planned is None:
                 return
             self._line = planned.line
@@ -325,7 +334,7 @@ class _Drain:
                 await self._update(queries.PUT_BACK, ids=self._unspoken())
             self._take(planned)
             for row in planned.files:
-                self._uploading[row.id] = row.lane
+                self._uploading[_file(row)] = row.lane
                 self._start(self._upload(row))
             if not await self._wait(planned.again_at):
                 return
@@ -433,12 +442,12 @@ class _Drain:
             await self._settle(row, "sent", wamid=sent.wamid)
 
     async def _upload(self, row: Outgoing) -> None:
-        """The file of a message goes to Meta, for all that wait with it. Repeating it does no harm."""
+        """The file of a message goes to Meta, once: its id is kept with the row. Repeating it does no harm."""
         content = row.content or {}
         began = microseconds(self._app.clock.now())
         try:
             token = self._unsealed()
-            data = await asyncio.to_thread(self._app.files.read, content["file"])
+            data = await asyncio.to_thread(self._read, content["file"])
             mime, name = content["mime_type"], content.get("filename") or "file"
             media_id = await self._app.graph.upload_media(self._line.phone_number_id, data, mime, name, token=token)
         except VaultError as error:
@@ -455,7 +464,7 @@ class _Drain:
 
             await self._in_turn(write)
         finally:
-            self._uploading.pop(row.id, None)
+            self._uploading.pop(_file(row), None)
 
     def _unsealed(self) -> str:
         sealed = self._line.token
@@ -465,13 +474,14 @@ class _Drain:
             self._token = sealed, self._app.vault.unseal(sealed)
         return self._token[1]
 
+    def _read(self, file: str) -> bytes:
+        with self._app.files.open(file) as stream:
+            return stream.read()
+
     # --- what Meta refused ----------------------------------------------------------------------------------------
 
     async def _refused(self, row: Outgoing, error: GraphError, spoken: int) -> None:
         """It certainly wasn't carried out. The table of outcomes decides by code, never by HTTP status."""
-        if uploads.may_be_gone(row, error.code):
-            await self._upload_again(row)
-            return
         outcome = error.outcome
         logger.warning("send_failed", number=self._number_id, outbox=row.id, code=error.code, klass=outcome.klass)
         text = outcome.says if error.answered else "WhatsApp couldn't be reached, so this wasn't sent."
@@ -625,6 +635,10 @@ class _Drain:
 
     async def _tell(self, tx: Tx, rows: Sequence[tuple[object, ...]]) -> None:
         await _tell(tx, self._number_id, rows, self._app.clock.now())
+
+
+def _file(row: Outgoing) -> str:
+    return str((row.content or {})["file"])
 
 
 def _urgency(row: Outgoing) -> tuple[int, int]:

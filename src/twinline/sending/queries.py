@@ -108,20 +108,17 @@ ORDER BY o.lane, o.id
 """
 
 # Of those that wait with one file the first one's upload serves all.
+# Whose file Meta doesn't have yet, but for files that are on their way; sought among those that are next.
 TO_UPLOAD = f"""
 SELECT {STANDING}, {OUTGOING}
 FROM (
-    SELECT * FROM outbox w
+    SELECT * FROM outbox
     WHERE number_id = %(number)s AND state = 'queued' AND not_before IS NULL AND needs_upload
-        AND id <> ALL(%(uploading)s) AND NOT EXISTS (
-            SELECT FROM outbox f
-            WHERE f.number_id = w.number_id AND f.state = 'queued' AND f.not_before IS NULL AND f.needs_upload
-                AND f.content->>'file' = w.content->>'file' AND (f.lane, f.id) < (w.lane, w.id)
-        )
-    ORDER BY lane, id LIMIT %(limit)s
+    ORDER BY lane, id LIMIT 50
 ) o
 JOIN contacts c ON c.number_id = o.number_id AND c.id = o.contact_id
 LEFT JOIN chats k ON k.number_id = o.number_id AND k.contact_id = o.contact_id
+WHERE o.content->>'file' <> ALL(%(files)s)
 ORDER BY o.lane, o.id
 """
 
@@ -208,9 +205,15 @@ RETURNING {SETTLED}, o.state
 SETTLE_BY_STATUS = f"""
 UPDATE outbox o SET state = 'sent', settled_at = %(now)s, wamid = r.wamid, error_code = NULL, error_text = NULL
 FROM json_to_recordset(%(rows)s::json) AS r(number_id bigint, id bigint, created bigint, wamid text)
-WHERE o.number_id = r.number_id AND o.id = r.id AND o.state <> 'sent'
+WHERE o.number_id = r.number_id AND o.id = r.id AND (o.state <> 'sent' OR starts_with(o.wamid, 'twinline:'))
   AND (extract(epoch FROM o.created_at) * 1000000)::bigint = r.created
 RETURNING {SETTLED}
+"""
+
+# What stood in for a message goes when the message itself is there.
+MAKE_ROOM = """
+DELETE FROM messages m USING unnest(%(numbers)s::bigint[], %(wamids)s::text[]) AS r(number_id, wamid)
+WHERE m.number_id = r.number_id AND m.wamid = r.wamid
 """
 
 # What Meta couldn't do although it had taken it, and when it said so; of two such words the later.
