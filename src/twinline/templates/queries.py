@@ -30,6 +30,8 @@ GROUP BY n.organisation_id, n.waba_id ORDER BY n.organisation_id, min(n.id)
 
 OF_NUMBER = "SELECT organisation_id, waba_id FROM numbers WHERE id = %s"
 
+SPEAKER = "SELECT phone_number_id, token FROM numbers WHERE id = %s AND token IS NOT NULL"
+
 LIST = f"""
 SELECT {COLUMNS} FROM templates t
 WHERE t.organisation_id = %(organisation)s AND t.waba_id = %(waba)s AND t.gone_at IS NULL
@@ -178,6 +180,12 @@ async def account_of(tx: Tx, number_id: int) -> tuple[int, str] | None:
     """Organisation and WABA of a number."""
     rows = await tx.rows(OF_NUMBER, (number_id,))
     return (rows[0][0], rows[0][1]) if rows else None
+
+
+async def speaker(tx: Tx, number_id: int) -> tuple[str, bytes] | None:
+    """Meta's id of a number, and its token."""
+    rows = await tx.rows(SPEAKER, (number_id,))
+    return (rows[0][0], bytes(rows[0][1])) if rows else None
 
 
 async def templates(

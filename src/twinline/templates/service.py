@@ -435,6 +435,27 @@ async def keep_sample(
     return {"file": file, "mime_type": mime, "filename": name[-200:], "size": len(data), "handle": handle}
 
 
+async def media(app: App, number_id: int, kind: str, data: bytes, name: str) -> dict[str, Any]:
+    """A file for the header of one message, handed to Meta; answers the value of its slot. Raises Refused."""
+    known = rules.rules()["headers"][kind.upper()]
+    mime = sniff.mime_type(data, name)
+    if mime not in known["mime"] or not 0 < len(data) <= known["size"]:
+        text = f"{name} can't head this template: it is {mime}, {len(data) / 1_048_576:.1f} MB."
+        most = f"up to {known['size'] / 1_048_576:.0f} MB"
+        raise Refused(Refusal("template.media", text, f"Use {' or '.join(known['mime'])}, {most}."))
+    async with app.db.transaction() as tx:
+        speaker = await queries.speaker(tx, number_id)
+    if speaker is None:
+        says = "This number has no token, so no file can be handed to Meta."
+        raise Refused(Refusal("template.media", says, "Connect the number again, or paste a token."))
+    phone_number_id, token = speaker
+    try:
+        media_id = await app.graph.upload_media(phone_number_id, data, mime, name, token=app.vault.unseal(token))
+    except GraphError as error:
+        raise Refused(Refusal("template.media", meta_said(error), error.outcome.do)) from error
+    return {"id": media_id} | ({"filename": name} if kind == "document" else {})
+
+
 async def template_of(app: App, organisation_id: int, waba_id: str, template_id: str) -> Template:
     """Raises TemplateError when there is none."""
     async with app.db.transaction() as tx:

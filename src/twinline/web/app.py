@@ -27,6 +27,7 @@ from twinline.app import App
 from twinline.costs import pages as costs_pages
 from twinline.db import migrate
 from twinline.inbox import pages as inbox_pages
+from twinline.inbox import picker
 from twinline.inbox.live import Live
 from twinline.kit import log
 from twinline.kit.html import WEB, render
@@ -79,6 +80,7 @@ def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
             *costs_pages.routes(app),
             *templates_pages.routes(app),
             *inbox_pages.routes(app),
+            *picker.routes(app),
             *extra,
         ]
     )
