@@ -5,13 +5,14 @@ sequence of calls, each with a clock that may lag behind the others', is every i
 """
 
 from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from twinline.rules.budget import PAIR, SECOND, THROUGHPUT, Budget
+from twinline.rules.budget import AT_FULL_SPEED, FULL, PAIR, SECOND, THROUGHPUT, Budget, Ramp
 
 START = 1_800_000_000 * SECOND
 LIMIT = 20
@@ -138,3 +139,89 @@ def test_a_halt_is_kept_by_every_process(already: int, wanted: int, seconds: flo
         granted = budget.reserve(tat, START, wanted, 600 * SECOND)
         assert all(instant >= START + round(seconds * SECOND) for instant in granted.times)
         assert busiest(list(granted.times), budget.interval_us) <= 1
+
+
+@given(
+    st.lists(st.one_of(asks, inbound), max_size=80),
+    st.integers(0, SECOND // 2),
+    st.integers(0, SECOND // 50),
+)
+@example([Ask(0, 0, 20, SECOND // 2), Inbound(SECOND // 100, 3), Ask(SECOND // 4, 0, 20, SECOND // 2)], SECOND // 2, 0)
+def test_what_gives_way_leaves_in_seconds_of_twenty_with_all_inbound_heard_of_by_then(
+    calls: list[Ask | Inbound], horizon_us: int, late_us: int
+) -> None:
+    """One process holds promised instants; it hears each charge as it is made, and may be woken late to send."""
+    now, tat, paid_until = START, 0, 0
+    promised, sent, known = deque[int](), list[int](), list[int]()
+
+    def send_until(moment: int) -> None:
+        while promised and promised[0] + late_us <= moment:
+            leaves = promised.popleft() + late_us
+            sent.append(leaves)
+            known.append(leaves)
+            assert sum(leaves - SECOND < at <= leaves for at in known) <= LIMIT
+
+    for call in calls:
+        now += call.after_us
+        send_until(now)
+        if isinstance(call, Inbound):
+            tat = THROUGHPUT.charge(tat, now, call.n)
+            back = THROUGHPUT.give_way(promised, now, call.n)
+            assert back >= 0
+            promised = deque(instant + back for instant in promised)
+            paid_until = max(paid_until + back, tat)
+            known += [now] * call.n
+            continue
+        granted = THROUGHPUT.reserve(max(tat, paid_until), now, call.wanted, min(call.horizon_us, horizon_us))
+        promised += granted.times
+        tat = paid_until = granted.tat
+    send_until(now + 10 * SECOND)
+    assert not promised
+    assert busiest(sent, SECOND) <= LIMIT
+
+
+ramps = st.builds(
+    Ramp, st.integers(START - 10 * SECOND, START), st.integers(125, FULL), st.integers(5 * SECOND, 60 * SECOND)
+)
+
+
+@given(ramps, st.integers(0, 3600), st.integers(0, 3600))
+def test_a_number_that_was_too_fast_only_ever_gets_faster_and_gets_there(ramp: Ramp, a: int, b: int) -> None:
+    earlier, later = sorted((ramp.since + a * SECOND, ramp.since + b * SECOND))
+    assert ramp.share <= ramp.at(earlier) <= ramp.at(later) <= FULL
+    missing = FULL - ramp.share
+    assert FULL - ramp.at(ramp.since + ramp.recovery_us) <= missing // 2 + 1, "half is back"
+    assert ramp.at(ramp.since + 1000 * ramp.recovery_us) == FULL
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.sampled_from([1.0, 2.0, 60.0])), min_size=1, max_size=12))
+def test_each_refusal_halts_and_halves_and_old_news_do_neither(refusals: list[tuple[int, float]]) -> None:
+    now, ramp = START, AT_FULL_SPEED
+    for pause, seconds in refusals:
+        spoken = now = max(now, ramp.since) + pause * SECOND
+        speed = ramp.at(spoken)
+        slower = ramp.slower(spoken, now, seconds)
+        assert slower.since == now + seconds * SECOND
+        assert slower.share == max(FULL // 8, speed // 2)
+        assert slower.slower(spoken, now + SECOND, seconds) is slower, "it was sent before the halt"
+        assert slower.setbacks(slower.since) >= min(3, ramp.setbacks(spoken) + 1)
+        ramp = slower
+
+
+@given(ramps, st.integers(0, SECOND), st.integers(1, 60))
+def test_a_slow_number_is_promised_less(ramp: Ramp, already: int, wanted: int) -> None:
+    slow = THROUGHPUT.reserve(START + already, START, wanted, 5 * SECOND, ramp)
+    fast = THROUGHPUT.reserve(START + already, START, wanted, 5 * SECOND)
+    assert len(slow.times) <= len(fast.times)
+    assert all(instant >= ramp.since for instant in slow.times)
+    assert slow.tat >= fast.tat or len(slow.times) < len(fast.times)
+    for at, following in pairwise((*slow.times, slow.tat)):
+        assert following - at >= THROUGHPUT.interval_us * FULL // ramp.at(at)
+
+
+def test_after_one_refusal_the_number_is_silent_then_half_as_fast_and_soon_nearly_as_fast_as_before() -> None:
+    ramp = AT_FULL_SPEED.slower(START, START, 2)
+    assert not THROUGHPUT.reserve(0, START, 10, SECOND, ramp).times
+    begins = START + 2 * SECOND
+    assert [ramp.at(begins + seconds * SECOND) for seconds in (0, 5, 15, 45)] == [500, 750, 875, 950]
+    assert len(THROUGHPUT.reserve(0, begins, 100, SECOND, ramp).times) == 11
