@@ -29,6 +29,7 @@ class Number:
     phone_pause: timedelta
     send_receipts: bool
     send_typing: bool
+    count_echoes: bool
     event_seq: int
 
     @property

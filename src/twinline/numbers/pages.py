@@ -15,6 +15,8 @@ from starlette.routing import BaseRoute, Route
 from twinline.accounts.gate import SecurityHeaders
 from twinline.accounts.models import Viewer
 from twinline.app import App
+from twinline.costs import service as costing
+from twinline.costs.models import rounded
 from twinline.kit.html import render
 from twinline.meta import signup
 from twinline.meta.graph import GraphError
@@ -22,8 +24,9 @@ from twinline.mirror import service as mirror
 from twinline.numbers import connect, doctor, invite, queries, requirements, service, sync, words
 from twinline.numbers.models import Number, Onboarding
 from twinline.numbers.service import NumberError
-from twinline.rules import capabilities
+from twinline.rules import capabilities, pricing
 from twinline.rules.requirements import Check, Known, Status, checklist, ready
+from twinline.sending import stops
 
 NOTICES_SHOWN = 30
 # What the checklist asks of the owner, and so must be answered before going on.
@@ -45,6 +48,8 @@ def routes(app: App) -> list[BaseRoute]:
         *wizard.routes("/join/{invitation}"),
         Route("/numbers/{number:int}", pages.number),
         Route("/numbers/{number:int}/preferences", pages.preferences, methods=["POST"]),
+        Route("/numbers/{number:int}/resume", pages.resume, methods=["POST"]),
+        Route("/numbers/{number:int}/costs", pages.costs, methods=["GET", "POST"]),
         Route("/numbers/{number:int}/disconnect", pages.disconnect),
         Route("/numbers/{number:int}/sync", pages.sync),
         Route("/numbers/{number:int}/sync/ledger", pages.ledger),
@@ -112,10 +117,17 @@ class _Pages:
             number = await self._number(request)
             notices = await queries.latest_notices(tx, number.id, NOTICES_SHOWN)
             account = await sync.account(tx, number, now)
+            month = await costing.month(tx, number.id, now)
+            stopped = await stops.standing(tx, number.id, now)
+            held = await stops.held(tx, number.id) if stopped else {}
         return render(
             request,
             "numbers/number.html",
             number=number,
+            stopped=stopped,
+            held=held,
+            month=month,
+            allowance=pricing.rules().free_service_messages,
             notices=notices,
             account=account,
             banners=words.banners(number, now),
@@ -141,12 +153,60 @@ class _Pages:
                     keep_edited=form.get("keep_edited") == "yes",
                     send_receipts=form.get("send_receipts") == "yes",
                     send_typing=form.get("send_typing") == "yes",
+                    count_echoes=form.get("count_echoes") == "yes",
                     user_id=viewer.user_id,
                     now=self._app.clock.now(),
                 )
         except NumberError as error:
             raise HTTPException(422, str(error)) from error
         return _to(f"/numbers/{number_id}")
+
+    async def resume(self, request: Request) -> Response:
+        """A person lets go on what stands still, whatever Meta may say to the next message."""
+        viewer = _administrator(request)
+        number = await self._number(request)
+        form = await request.form()
+        async with self._app.db.transaction() as tx:
+            now = self._app.clock.now()
+            button = str(form.get("stop", ""))
+            if not await stops.resume(tx, viewer.organisation_id, number.id, button, viewer.user_id, now):
+                raise HTTPException(409, "This doesn't stand still any more, or ends only by itself. Look again.")
+        return _to(f"/numbers/{number.id}")
+
+    async def costs(self, request: Request) -> Response:
+        """The month so far, and what is known of the account that pays. POST: a person's own words on that."""
+        number = await self._number(request)
+        now = self._app.clock.now()
+        problem = ""
+        if request.method == "POST":
+            viewer = _administrator(request)
+            form = await request.form()
+            given = {name: str(form.get(name, "")).strip() for name in ("currency", "zone", "hours")}
+            try:
+                async with self._app.db.transaction() as tx:
+                    await costing.set_account(tx, number.id, user_id=viewer.user_id, now=now, **given)
+            except costing.CostError as error:
+                problem = str(error)
+            else:
+                return _to(f"/numbers/{number.id}/costs")
+        async with self._app.db.transaction() as tx:
+            account = await costing.account_of(tx, number.id)
+            month = await costing.month(tx, number.id, now)
+        assert account is not None
+        return render(
+            request,
+            "numbers/costs.html",
+            status=422 if problem else 200,
+            number=number,
+            account=account,
+            month=month,
+            meta_zone=pricing.zone_name(account.timezone_id),
+            zones=costing.zones(),
+            allowance=pricing.rules().free_service_messages,
+            problem=problem,
+            rounded=rounded,
+            words=words,
+        )
 
     async def disconnect(self, request: Request) -> Response:
         return render(request, "numbers/disconnect.html", number=await self._number(request), words=words)

@@ -10,7 +10,7 @@ from twinline.numbers.models import Chunk, Counts, Notice, Number, Onboarding, S
 NUMBER_COLUMNS = """
     id, organisation_id, waba_id, phone_number_id, display_phone, verified_name, token, token_expires_at,
     connected_at, state, state_since, state_reason, verified_at, phone_seen_at,
-    keep_edited, phone_pause, send_receipts, send_typing, event_seq
+    keep_edited, phone_pause, send_receipts, send_typing, count_echoes, event_seq
 """
 
 NUMBERS = f"SELECT {NUMBER_COLUMNS} FROM numbers WHERE organisation_id = %s ORDER BY id"
@@ -51,7 +51,7 @@ SET_VERIFIED = "UPDATE numbers SET verified_at = %s WHERE id = %s"
 
 SET_PREFERENCES = """
 UPDATE numbers SET phone_pause = %(phone_pause)s, keep_edited = %(keep_edited)s, send_receipts = %(send_receipts)s,
-    send_typing = %(send_typing)s
+    send_typing = %(send_typing)s, count_echoes = %(count_echoes)s
 WHERE organisation_id = %(organisation_id)s AND id = %(id)s
 """
 
@@ -181,6 +181,7 @@ async def set_preferences(
     keep_edited: bool,
     send_receipts: bool,
     send_typing: bool,
+    count_echoes: bool,
 ) -> bool:
     values = {
         "organisation_id": organisation_id,
@@ -189,6 +190,7 @@ async def set_preferences(
         "keep_edited": keep_edited,
         "send_receipts": send_receipts,
         "send_typing": send_typing,
+        "count_echoes": count_echoes,
     }
     return await tx.execute(SET_PREFERENCES, values) > 0
 

@@ -13,6 +13,8 @@ from twinline.numbers import lifecycle, queries, tokens
 from twinline.numbers.models import NumberError
 from twinline.rules.identity import digits
 from twinline.rules.lifecycle import Connection, FactKind
+from twinline.rules.outcomes import Way
+from twinline.sending import stops
 from twinline.templates import service as templates
 
 __all__ = [
@@ -80,6 +82,8 @@ async def add_number(
     await turn.take(tx, [number_id])
     if verified:
         await queries.set_verified(tx, number_id, now)
+    if token:
+        await stops.relieve(tx, number_id, Way.TOKEN, now)
     if state != Connection.CONNECTED:
         await queries.forget_sync(tx, number_id)
         await queries.set_connected(tx, number_id, now)
@@ -132,6 +136,7 @@ async def set_preferences(
     keep_edited: bool,
     send_receipts: bool,
     send_typing: bool,
+    count_echoes: bool,
     user_id: int | None,
     now: datetime,
 ) -> None:
@@ -139,7 +144,12 @@ async def set_preferences(
     if not timedelta() <= phone_pause <= LONGEST_PAUSE:
         raise NumberError("The pause after a reply from the phone must be between nothing and seven days.")
     await turn.take(tx, [number_id])
-    chosen = {"keep_edited": keep_edited, "send_receipts": send_receipts, "send_typing": send_typing}
+    chosen = {
+        "keep_edited": keep_edited,
+        "send_receipts": send_receipts,
+        "send_typing": send_typing,
+        "count_echoes": count_echoes,
+    }
     if not await queries.set_preferences(tx, organisation_id, number_id, phone_pause=phone_pause, **chosen):
         raise NumberError("There is no such number.")
     detail = {"number": number_id, "phone_pause": phone_pause.total_seconds(), **chosen}
