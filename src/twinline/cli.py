@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
+from datetime import date
 from pathlib import Path
 from typing import IO, Annotated, Any, NoReturn, ParamSpec, TypeVar
 
@@ -23,6 +24,8 @@ from pydantic import ValidationError
 from twinline import operate, wiring, worker
 from twinline.accounts import service as accounts
 from twinline.app import App
+from twinline.costs import service as costs
+from twinline.costs.models import Estimate
 from twinline.kit import log
 from twinline.kit.vault import VaultError
 from twinline.meta.graph import GraphError
@@ -35,6 +38,7 @@ from twinline.numbers import service as numbering
 from twinline.numbers.models import Number
 from twinline.operate import OperatorError
 from twinline.rules.identity import LONGEST_PHONE, digits
+from twinline.rules.pricing import Category, Reading, read_text
 from twinline.rules.refusal import Refused
 from twinline.sending import service as sending
 from twinline.sending.models import Draft, Lane
@@ -54,7 +58,9 @@ cli = typer.Typer(
 number_cli = typer.Typer(no_args_is_help=True, help="The WhatsApp numbers of this platform.")
 user_cli = typer.Typer(no_args_is_help=True, help="Who may log in.")
 cli.add_typer(number_cli, name="number")
+rates_cli = typer.Typer(no_args_is_help=True, help="What Meta charges for a message, for estimates.")
 cli.add_typer(user_cli, name="user")
+cli.add_typer(rates_cli, name="rates")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data. Default: TWINLINE_DATA, or the user's.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
@@ -77,7 +83,7 @@ def main() -> NoReturn:
     operate.end_like_ctrl_c()
     try:
         cli(standalone_mode=True)
-    except (OperatorError, numbering.NumberError, accounts.AccountError, VaultError) as error:
+    except (OperatorError, numbering.NumberError, accounts.AccountError, costs.CostError, VaultError) as error:
         _say(str(error))
     except sending.NoSuchContact as error:
         _say(f"{error}. A phone number is written with its country code, like +351 910 000 000.")
@@ -371,6 +377,73 @@ async def _user_add(
         owner = await _organisation(app, organisation)
         async with app.db.transaction() as tx:
             await accounts.create_user(tx, owner, email, name, role, password, app.clock.now())
+
+
+# --- rates --------------------------------------------------------------------------------------------------------
+
+
+@rates_cli.command("import")
+def rates_import(
+    card: Annotated[Path, typer.Argument(help="A CSV file: Meta's rate card, or market, currency, category, rate.")],
+    since: Annotated[str | None, typer.Option(help="Valid from, where the file doesn't say. Default: today.")] = None,
+    organisation: Organisation = None,
+    data: Data = None,
+) -> None:
+    """Take over a rate card of your own; it goes before the built-in one."""
+    reading = _run(_rates_import, _settings(data), card, _day(since), organisation)
+    for line, why in reading.problems:
+        typer.echo(f"line {line}: {why}", err=True)
+    typer.echo(f"{len(reading.rates)} rates taken over.")
+    if not reading.rates:
+        raise typer.Exit(1)
+
+
+async def _rates_import(settings: Settings, card: Path, since: date | None, organisation: int | None) -> Reading:
+    text = read_text(await asyncio.to_thread(card.read_bytes))
+    async with operate.opened(settings) as app:
+        owner = await _organisation(app, organisation)
+        now = app.clock.now()
+        async with app.db.transaction() as tx:
+            return await costs.import_card(tx, owner, text, since or now.date(), user_id=None, now=now)
+
+
+@rates_cli.command("show")
+def rates_show(
+    to: Annotated[str, typer.Argument(help="Phone number with country code, or a business-scoped user id.")],
+    number: Annotated[str, typer.Option(help="The number that would speak: its id here, or Meta's.")] = "",
+    data: Data = None,
+) -> None:
+    """Estimate what a message to somebody would cost now, by category."""
+    for price in _run(_rates_show, _settings(data), to, number):
+        typer.echo(f"{price.category}\t{price.text}\t{price.why if price.free else price.lacks or price.why}")
+
+
+async def _rates_show(settings: Settings, to: str, number: str) -> list[Estimate]:
+    async with operate.opened(settings) as app, app.db.transaction() as tx:
+        found = await numbers.every_number(tx)
+        speaks = _find(found, number) if number else _only(found)
+        prices = [await costs.estimate(tx, speaks.id, to, category, app.clock.now()) for category in Category]
+        return [price for price in prices if price is not None]
+
+
+@rates_cli.command("forget")
+def rates_forget(organisation: Organisation = None, data: Data = None) -> None:
+    """Take your own rate card away, so that the built-in one counts again."""
+    typer.echo(f"{_run(_rates_forget, _settings(data), organisation)} rates forgotten.")
+
+
+async def _rates_forget(settings: Settings, organisation: int | None) -> int:
+    async with operate.opened(settings) as app:
+        owner = await _organisation(app, organisation)
+        async with app.db.transaction() as tx:
+            return await costs.forget_card(tx, owner, user_id=None, now=app.clock.now())
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise typer.BadParameter("Write it like 2027-01-31.", param_hint="--since") from None
 
 
 # --- messages -----------------------------------------------------------------------------------------------------

@@ -149,6 +149,8 @@ async def test_what_has_no_rate_is_counted_and_never_invented(bakery: Bakery) ->
     assert (month.total, month.unknown) == (0, 5)
     with pytest.raises(CostError, match="no category"):
         await bakery.estimate("81312345678", "gossip")
+    with pytest.raises(CostError, match="neither a phone number"):
+        await bakery.estimate("the baker", "marketing")
 
 
 # --- free entry points --------------------------------------------------------------------------------------------

@@ -140,6 +140,8 @@ class Month:
 
     begins: datetime
     ends: datetime
+    next_day: date
+    """The first of the next month."""
     service_sent: int
     free_left: int
     lines: tuple[Line, ...]
@@ -177,6 +179,11 @@ def plain(amount: Decimal) -> str:
     text = f"{amount:f}"
     whole, _, places = text.partition(".")
     return f"{whole}.{places.rstrip('0').ljust(2, '0')}"
+
+
+def rounded(amount: Decimal) -> str:
+    """A sum of many messages: to the cent from one whole unit on, exact below."""
+    return f"{amount:,.2f}" if amount >= 1 else plain(amount)
 
 
 def _iso(at: date | None) -> str | None:

@@ -20,7 +20,7 @@ from twinline.mirror.models import Folded
 from twinline.rules import pricing
 from twinline.rules import window as windows
 from twinline.rules.delivery import Delivery
-from twinline.rules.identity import digits, phone_key, user_key
+from twinline.rules.identity import digits, is_address, is_user_id, phone_key, user_key
 from twinline.rules.pricing import Category, Priced, Rate, Reading, Verdict, Whereabouts
 
 TEMPLATES = (Category.UTILITY, Category.MARKETING, Category.AUTHENTICATION)
@@ -74,7 +74,8 @@ async def estimate(tx: Tx, number_id: int, recipient: str | int, category: str, 
     """What a message to somebody would cost if it were delivered now; None when there is no such number.
 
     ``recipient`` is a phone number, a business-scoped user id, known here or not, or a contact's id. ``category`` is
-    a template's, as Meta spells it, or "service" for everything that isn't a template. Raises CostError for another.
+    a template's, as Meta spells it, or "service" for everything that isn't a template. Raises CostError for another,
+    and for what can't be an address.
     """
     wanted = pricing.category_of(category)
     if wanted is None:
@@ -82,8 +83,11 @@ async def estimate(tx: Tx, number_id: int, recipient: str | int, category: str, 
     account = await account_of(tx, number_id)
     if account is None:
         return None
-    address = recipient if isinstance(recipient, str) else ""
-    contact_id = recipient if isinstance(recipient, int) else await _contact(tx, number_id, recipient)
+    if isinstance(recipient, str):
+        address = _address(recipient)
+        contact_id = await _contact(tx, number_id, address)
+    else:
+        address, contact_id = "", recipient
     chat = await _chat(tx, account, contact_id, now)
     begins, ends = pricing.month(now, _zone(account))
     sent = await _service_sent(tx, number_id, begins, ends) if wanted is Category.SERVICE else 0
@@ -102,7 +106,7 @@ async def _estimates(
 ) -> list[Estimate]:
     """What a message of each category would cost."""
     day = now.astimezone(_zone(account)).date()
-    where = pricing.whereabouts(_address(recipient), day)
+    where = pricing.whereabouts(recipient, day)
     own: Sequence[Rate] = ()
     if account.currency is not None:
         names = [name for name in (where.country, where.market) if name is not None]
@@ -151,8 +155,10 @@ def phone_link(phone: str | None) -> str | None:
 
 
 def _address(recipient: str) -> str:
-    """As ``pricing.whereabouts`` wants it: a phone's digits, or a user id as it is."""
-    return recipient if recipient[:2].isalpha() else digits(recipient)
+    """A phone's digits, or a user id as it is. Raises CostError."""
+    if is_address(recipient):
+        return recipient if is_user_id(recipient) else digits(recipient)
+    raise CostError(f"{recipient} is neither a phone number with its country code nor a business-scoped user id.")
 
 
 def _window(chat: Chat, now: datetime) -> windows.Window:
@@ -177,8 +183,8 @@ async def _chat(tx: Tx, account: Account, contact_id: int | None, now: datetime)
     return chat
 
 
-async def _contact(tx: Tx, number_id: int, recipient: str) -> int | None:
-    key = user_key(recipient) if recipient[:2].isalpha() else phone_key(digits(recipient))
+async def _contact(tx: Tx, number_id: int, address: str) -> int | None:
+    key = user_key(address) if is_user_id(address) else phone_key(address)
     found: int | None = await tx.value(queries.CONTACT, {"number": number_id, "key": key})
     return found
 
@@ -219,6 +225,7 @@ async def month(tx: Tx, number_id: int, now: datetime) -> Month | None:
     return Month(
         begins=begins,
         ends=ends,
+        next_day=ends.astimezone(_zone(account)).date(),
         service_sent=sent,
         free_left=pricing.free_left(sent),
         lines=tuple(lines[name] for name in (*Category, "unknown") if name in lines),
@@ -301,13 +308,14 @@ async def ask(app: App, number_id: int) -> None:
         rows = await tx.rows(queries.WABA, (number_id,))
     if not rows or rows[0][1] is None:
         return
-    answer = {"number": number_id, "currency": None, "timezone_id": None, "now": app.clock.now()}
+    currency = timezone_id = None
     try:
         waba = await app.graph.waba(rows[0][0], token=app.vault.unseal(rows[0][1]))
-        answer |= {"currency": waba.currency, "timezone_id": waba.timezone_id}
+        currency, timezone_id = waba.currency, waba.timezone_id
     finally:
+        named = {"number": number_id, "currency": currency, "timezone_id": timezone_id, "now": app.clock.now()}
         async with app.db.transaction() as tx:
-            await tx.execute(queries.KEEP_ANSWER, answer)
+            await tx.execute(queries.KEEP_ANSWER, named)
 
 
 async def to_ask(tx: Tx, now: datetime) -> list[int]:

@@ -356,6 +356,16 @@ def read_card(text: str, since: date) -> Reading:
     return Reading(tuple(rates.values()), tuple(problems))
 
 
+def read_text(data: bytes) -> str:
+    """A file's text: spreadsheets write UTF-8, with a mark or without, UTF-16, or what their country used before."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
 def _read_row(heads: Sequence[str], cells: Sequence[str], since: date) -> list[Rate]:
     said = dict(zip(heads, cells, strict=False))
     market = _read_market(_of(said, MARKET_HEADS))
