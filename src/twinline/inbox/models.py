@@ -230,6 +230,8 @@ class Bubble:
     tick: str = ""
     failure: str | None = None
     remedy: str | None = None
+    offers: tuple[str, ...] = ()  # what a person may decide about it: cancel, arrived, again, surely (again, confirmed)
+    offers_for: int | None = None  # the row of the outbox that is meant
 
     @property
     def cursor(self) -> str:

@@ -14,21 +14,22 @@ from anyio import CapacityLimiter, to_thread
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from twinline.accounts.models import Viewer
 from twinline.app import App
+from twinline.costs import service as costs
 from twinline.db import Tx
 from twinline.inbox import queries, service, words
 from twinline.inbox.live import Live
 from twinline.inbox.models import Number, OpenChat
 from twinline.inbox.queries import Thread
-from twinline.kit import thumbnails
+from twinline.kit import qr, thumbnails
 from twinline.kit.html import environment, render
-from twinline.rules import window
+from twinline.rules import pricing
 from twinline.rules.refusal import Refused
-from twinline.sending import receipts
+from twinline.sending import choices, receipts, stops
 from twinline.sending import service as sending
 from twinline.sending.models import Draft, Lane
 
@@ -66,6 +67,7 @@ def routes(app: App) -> list[BaseRoute]:
         Route(chat, pages.chat),
         Route(f"{chat}/messages", pages.messages, methods=["GET"]),
         Route(f"{chat}/messages", pages.send, methods=["POST"]),
+        Route(f"{chat}/outbox/{{outbox_id:int}}/{{choice}}", pages.choose, methods=["POST"]),
         Route(f"{chat}/state", pages.state),
         Route(f"{chat}/panel", pages.panel),
         Route(f"{chat}/name", pages.rename, methods=["POST"]),
@@ -192,9 +194,10 @@ class _Pages:
         """What surrounds the thread: its head, the floor, the window. Drawn anew when the chat's line changed."""
         async with self._app.db.transaction() as tx:
             number, chat = await self._chat(tx, request)
-        if chat is None:
-            raise HTTPException(404)
-        return render(request, "inbox/state.html", **self._around(request, number, chat))
+            if chat is None:
+                raise HTTPException(404)
+            context = await self._around(tx, number, chat)
+        return render(request, "inbox/state.html", **context)
 
     async def panel(self, request: Request) -> Response:
         async with self._app.db.transaction() as tx:
@@ -203,7 +206,7 @@ class _Pages:
                 raise HTTPException(404)
             counts = await queries.counts(tx, number.id, chat.contact_id)
             strip = await queries.strip(tx, number.id, chat.contact_id)
-        context = self._around(request, number, chat)
+            context = await self._around(tx, number, chat)
         return render(request, "inbox/panel.html", **context, counts=counts, strip=strip, many=words.MANY)
 
     async def _thread(self, tx: Tx, request: Request, number: Number, chat: OpenChat) -> dict[str, Any]:
@@ -220,27 +223,28 @@ class _Pages:
             bubbles = [*await thread.older((position[0], position[1] + "~")), *after]
         full = len(bubbles) >= queries.THREAD_PAGE
         return {
-            **self._around(request, number, chat),
+            **await self._around(tx, number, chat),
             "bubbles": bubbles + (await thread.unsent() if newer is None else []),
             "older": bubbles[0].cursor if full else None,
             "newer": newer,
             "around": around if position else None,
         }
 
-    def _around(self, request: Request, number: Number, chat: OpenChat) -> dict[str, Any]:
+    async def _around(self, tx: Tx, number: Number, chat: OpenChat) -> dict[str, Any]:
         now = self._app.clock.now()
-        opening = window.window(
-            now, number.connected_at, chat.last_inbound_at, chat.last_customer_at, chat.last_phone_at
-        )
+        facts = await costs.standing(tx, number.id, chat.contact_id, now)
+        assert facts is not None
         return {
             "number": number,
             "chat": chat,
             "current": chat.contact_id,
             "now": now,
             "holder": chat.holder(now),
-            "limits": words.LIMITS,
-            "window": opening,
-            "why_closed": window.text(opening.reason),
+            "stopped": stops.blocking(await stops.standing(tx, number.id, now), "person", Lane.PERSON, "text", None),
+            "window": facts.window,
+            "facts": facts,
+            "allowance": pricing.rules().free_service_messages,
+            "qr": qr.svg(facts.on_phone) if facts.on_phone else None,
         }
 
     def _reader(self, tx: Tx, request: Request, number: Number, chat: OpenChat) -> Thread:
@@ -319,6 +323,32 @@ class _Pages:
             number = await _number(tx, request)
             found = await queries.people(tx, number.id, request.query_params.get("q", "").strip()[:200])
         return render(request, "inbox/cards.html", people=found)
+
+    async def choose(self, request: Request) -> Response:
+        """What becomes of a message that waits, failed or is in doubt. Answers the chat's state; the bubble follows."""
+        viewer = _writer(request)
+        choice, outbox_id = request.path_params["choice"], request.path_params["outbox_id"]
+        contact_id, now = request.path_params["contact_id"], self._app.clock.now()
+        try:
+            async with self._app.db.transaction() as tx:
+                number = await _number(tx, request)
+                match choice:
+                    case "cancel":
+                        await choices.cancel(tx, number.id, contact_id, outbox_id, now)
+                    case "arrived":
+                        await choices.arrived(tx, number.id, contact_id, outbox_id, now)
+                    case "again" | "surely":
+                        certain = choice == "surely"
+                        await choices.again(
+                            self._app, tx, number.id, contact_id, outbox_id, viewer.user_id, certain=certain
+                        )
+                    case _:
+                        raise HTTPException(404)
+        except sending.NoSuchContact as error:
+            raise HTTPException(404) from error
+        except Refused as refused:
+            return PlainTextResponse(f"{refused.refusal.text} {refused.refusal.what_to_do}", 409)
+        return await self.state(request)
 
     async def read(self, request: Request) -> Response:
         _writer(request)

@@ -16,6 +16,7 @@ from psycopg.errors import QueryCanceled
 from twinline.db import Tx
 from twinline.inbox import words
 from twinline.inbox.models import TICKS, Bubble, Chat, Counts, Hit, Media, Number, OpenChat, Person, Quote, tie
+from twinline.meta import webhooks as wire
 from twinline.rules import outcomes
 from twinline.rules.delivery import Delivery
 
@@ -234,20 +235,8 @@ async def _is_rare(tx: Tx, params: Mapping[str, object]) -> bool:
 
 # --- one chat -----------------------------------------------------------------------------------------------------
 
-# The two times that only explain a closed window are looked up when no live message of the customer answers it.
 OPEN_CHAT = """
-SELECT k.id AS contact_id, coalesce(c.unread, 0) AS unread, c.assigned_to, a.name AS assignee, c.last_inbound_at,
-       CASE WHEN c.last_inbound_at IS NULL THEN (
-           SELECT m.at FROM messages m
-           WHERE m.number_id = k.number_id AND m.contact_id = k.id AND NOT m.outgoing AND m.type <> 'reaction'
-           ORDER BY m.at DESC LIMIT 1
-       ) END AS last_customer_at,
-       CASE WHEN c.last_inbound_at IS NULL THEN (
-           SELECT m.at FROM messages m
-           WHERE m.number_id = k.number_id AND m.contact_id = k.id AND m.type <> 'reaction'
-             AND m.author = 'phone' AND m.at >= %(connected_at)s
-           ORDER BY m.at DESC LIMIT 1
-       ) END AS last_phone_at,
+SELECT k.id AS contact_id, coalesce(c.unread, 0) AS unread, c.assigned_to, a.name AS assignee,
        coalesce(c.floor_holder, 'nobody') AS floor_holder, c.floor_until,
        k.custom_name, k.book_name, k.profile_name, k.username, k.phone, k.bsuid
 FROM contacts k
@@ -262,8 +251,7 @@ SELECT winner_id FROM merges WHERE number_id = %s AND loser_id = %s ORDER BY id 
 
 
 async def open_chat(tx: Tx, number: Number, contact_id: int) -> OpenChat | None:
-    params = {"number": number.id, "contact": contact_id, "connected_at": number.connected_at}
-    return await tx.one(OpenChat, OPEN_CHAT, params)
+    return await tx.one(OpenChat, OPEN_CHAT, {"number": number.id, "contact": contact_id})
 
 
 async def merged_into(tx: Tx, number_id: int, contact_id: int) -> int | None:
@@ -326,13 +314,27 @@ WHERE number_id = %s AND original = ANY(%s) AND kind = 'edit' AND type IS DISTIN
 ORDER BY original, version, wamid
 """
 
-FAILURES = "SELECT wamid, detail FROM statuses WHERE number_id = %s AND wamid = ANY(%s) AND status = %s"
+# With the row of the outbox that it came from, if it came from here.
+FAILURES = """
+SELECT s.wamid, s.detail,
+       (SELECT o.id FROM outbox o WHERE o.number_id = s.number_id AND o.wamid = s.wamid ORDER BY o.id LIMIT 1) AS id
+FROM statuses s WHERE s.number_id = %s AND s.wamid = ANY(%s) AND s.status = %s
+"""
+
+# What a person may decide about a message that hasn't become one yet, by its state.
+OFFERS: Final = {
+    "queued": ("cancel",),
+    "held": ("cancel",),
+    "in_doubt": ("arrived", "surely"),
+    "unknown": ("arrived", "surely"),
+}
 
 # What a reaction is about: its bubble must be drawn anew.
 TARGETS = f"SELECT m.quoted FROM {NAMED} m WHERE m.type = 'reaction'"
 
 UNSENT = """
 SELECT o.id, o.created_at, o.type, o.text, o.content, o.quoted, o.state, o.author, o.error_text, o.error_code,
+       o.attempts > 0 OR o.not_before IS NOT NULL OR o.behind OR o.author <> 'person' AS lingers,
        u.name AS author_name,
        q.type AS quoted_type, left(coalesce(q.edit_text, q.text), 300) AS quoted_text, q.content AS quoted_content,
        q.outgoing AS quoted_outgoing, q.author AS quoted_author, q.revoked_at IS NOT NULL AS quoted_revoked
@@ -401,11 +403,14 @@ class Thread:
         if edited := [row["wamid"] for row in rows if row["edited"]]:
             for original, at, text in await self._tx.rows(EDITS, (self._number_id, edited)):
                 edits[original].append((at, text))
-        failures: dict[str, Any] = {}
+        failures: dict[str, tuple[dict[str, Any] | None, int | None]] = {}
         if failed := [row["wamid"] for row in rows if row["delivery"] == Delivery.FAILED]:
-            failures = dict(await self._tx.rows(FAILURES, (self._number_id, failed, int(Delivery.FAILED))))
+            found = await self._tx.rows(FAILURES, (self._number_id, failed, int(Delivery.FAILED)))
+            failures = {wamid: (detail, outbox_id) for wamid, detail, outbox_id in found}
         return [
-            self._message(row, tuple(reactions[row["wamid"]]), edits[row["wamid"]], failures.get(row["wamid"]))
+            self._message(
+                row, tuple(reactions[row["wamid"]]), edits[row["wamid"]], *failures.get(row["wamid"], (None, None))
+            )
             for row in rows
         ]
 
@@ -415,16 +420,19 @@ class Thread:
         reactions: tuple[tuple[str, str], ...],
         edits: list[tuple[datetime, str | None]],
         failure: dict[str, Any] | None,
+        outbox_id: int | None,
     ) -> Bubble:
         content = {**(row["content"] or {}), **(row["edit_content"] or {})}
         extra = row["extra"] or {}
         if "errors" in extra:
             content["errors"] = extra["errors"]
         says, remedy = None, None
+        offers: tuple[str, ...] = ()
         if row["delivery"] == Delivery.FAILED:
-            code = _error_code(failure)
+            code = wire.error_code(failure)
             outcome = outcomes.outcome(code) if code is not None else outcomes.UNKNOWN
             says, remedy = outcome.says, outcome.do
+            offers = ("again",) if outcome.again and outbox_id is not None else ()
         text = row["edit_text"] if row["edited"] and row["edit_text"] is not None else row["text"]
         return Bubble(
             dom_id=f"m-{row['wamid']}",
@@ -449,6 +457,8 @@ class Thread:
             tick=TICKS.get(Delivery(row["delivery"]), "") if row["outgoing"] and not row["revoked"] else "",
             failure=says,
             remedy=remedy,
+            offers=offers,
+            offers_for=outbox_id,
         )
 
     def _media(self, row: dict[str, Any], content: Mapping[str, Any]) -> Media | None:
@@ -480,13 +490,19 @@ class Thread:
         content = row["content"] or {}
         states = {"queued": "pending", "sending": "pending", "held": "held", "failed": "failed"}
         failure, remedy = None, None
+        # What is about to leave isn't offered to be taken back: it would be gone before anybody could press.
+        offers = OFFERS.get(row["state"], ()) if row["state"] != "queued" or row["lingers"] else ()
         if row["state"] == "failed":
             code = row["error_code"]
             outcome = outcomes.outcome(code) if code is not None else outcomes.UNKNOWN
-            failure = outcome.says if code is not None else row["error_text"] or outcome.says
-            remedy = outcome.do
+            if code is not None or not row["error_text"]:
+                failure, remedy = outcome.says, outcome.do
+            else:  # one of our own rules, which says both
+                failure = row["error_text"]
+            offers = ("again",) if code is None or outcome.again else ()
         elif row["state"] == "held":
-            failure = row["error_text"] or "Held until the number is connected again."
+            failure = f"Held: {row['error_text']}"
+            remedy = "It goes out by itself when that is over, if it still may."
         elif row["state"] in ("in_doubt", "unknown"):
             failure = "WhatsApp hasn't said whether this message arrived."
             remedy = "Look on the phone before you send it again: it may be there."
@@ -515,6 +531,8 @@ class Thread:
             tick=states.get(row["state"], "doubt"),
             failure=failure,
             remedy=remedy,
+            offers=offers,
+            offers_for=row["id"],
         )
 
 
@@ -529,15 +547,6 @@ def _earlier(row: dict[str, Any], edits: list[tuple[datetime, str | None]]) -> t
 def _address(path: str, content: Mapping[str, Any]) -> str:
     name = content.get("filename")
     return f"{path}?name={quote(name)}" if isinstance(name, str) and name else path
-
-
-def _error_code(detail: dict[str, Any] | None) -> int | None:
-    errors = (detail or {}).get("errors")
-    code = errors[0].get("code") if isinstance(errors, list) and errors and isinstance(errors[0], dict) else None
-    try:
-        return int(code) if code is not None else None
-    except (TypeError, ValueError):
-        return None
 
 
 def _ad(referral: Any) -> str | None:

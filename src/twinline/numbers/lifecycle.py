@@ -16,6 +16,8 @@ from twinline.numbers import queries
 from twinline.numbers.models import Notice
 from twinline.rules import lifecycle
 from twinline.rules.lifecycle import Fact, FactKind
+from twinline.sending import stops
+from twinline.sending.waking import wake
 
 OURS = "twinline"
 FIELDS = ("account_update", OURS)
@@ -36,7 +38,9 @@ def facts(notices: Iterable[Notice]) -> Iterator[Fact]:
 async def observe(tx: Tx, number_id: int, now: datetime) -> None:
     """Folds all notices of the number into its row; tells the browsers if that changed it."""
     await turn.take(tx, [number_id])
-    if await _refold(tx, number_id):
+    news = await stops.read_notices(tx, [number_id])
+    if await _refold(tx, number_id) or news:
+        await wake(tx, number_id)
         await events.publish(tx, {number_id: {"number": True}}, now)
 
 
@@ -45,6 +49,7 @@ async def follow(app: App, tx: Tx, folded: Folded, now: datetime) -> None:
     for number_id in sorted(folded.numbers_with_notices):
         if await _refold(tx, number_id):
             folded.flag(number_id, "number")
+            await wake(tx, number_id)
             # Meta names only the WABA when a phone is changed. Where it has several numbers, only Graph knows which
             # of them was meant.
             siblings = await queries.siblings(tx, number_id)

@@ -8,7 +8,9 @@ import phonenumbers
 from twinline.numbers.models import Notice, Number, Onboarding
 from twinline.rules import lifecycle
 from twinline.rules.lifecycle import Connection
+from twinline.rules.outcomes import Binds, Scope
 from twinline.rules.sync import SyncState
+from twinline.sending.stops import Standing
 
 # Meta ends a connection after about 14 days of an unused phone (account_update: PRIMARY_INACTIVITY).
 QUIET_PHONE = timedelta(days=10)
@@ -102,6 +104,21 @@ def banners(number: Number, now: datetime) -> list[Banner]:
         says = "Paste a new one, or connect the number again. Chats and contacts stay."
         found.append(Banner("danger" if over else "warn", title, says, "/numbers/add", "Paste a token"))
     return found
+
+
+def stands_still(one: Standing) -> str:
+    """What a stop stops, in a line."""
+    if one.scope is Scope.TEMPLATE:
+        name, _, language = one.key.rpartition("/")
+        whose = ", when a machine sends it" if one.binds is Binds.MACHINES else ""
+        return f"The template {name} ({language}){whose}"
+    whole = {
+        Scope.ACCOUNT: "all numbers of this account",
+        Scope.APP: "everything that this platform's app sends",
+    }.get(one.scope, "this number")
+    if one.binds is Binds.CAMPAIGNS:
+        return f"Campaigns of {whole}"
+    return f"Sending from {whole}" if one.scope is not Scope.APP else whole.capitalize()
 
 
 def event(notice: Notice) -> str:

@@ -95,7 +95,7 @@ async def submit(
     if refused is not None:
         raise Refused(refused)
     here = await speak(tx, sender, recipient, holder, now)
-    behind = [one for one in stopped if one.concerns(author, lane, draft.type, draft.content)]
+    behind = stops.blocking(stopped, author, lane, draft.type, draft.content)
     state = "held" if behind else "queued"
     new_id = await tx.value(
         queries.ENQUEUE,
@@ -111,8 +111,8 @@ async def submit(
             "content": as_json(draft.content) if draft.content is not None else None,
             "quoted": draft.quoted,
             "state": state,
-            "code": behind[0].code if behind else None,
-            "why": behind[0].says if behind else None,
+            "code": behind.code if behind else None,
+            "why": behind.says if behind else None,
         },
     )
     await wake(tx, number_id)
@@ -224,7 +224,7 @@ async def settle(tx: Tx, results: Sequence[Result], now: datetime) -> None:
     rows = await tx.dicts(queries.SETTLE, {"rows": as_json([asdict(result) for result in results]), "now": now})
     if not rows:
         return
-    await _show(tx, rows, now)
+    await show(tx, rows, now)
     await free(tx, {(row["number_id"], row["contact_id"]) for row in rows})
     told: dict[int, dict[str, list[Any]]] = {}
     for row in rows:
@@ -266,7 +266,9 @@ async def _settle_by_statuses(tx: Tx, folded: Folded, now: datetime) -> None:
         return
     settled = await tx.dicts(queries.SETTLE_BY_STATUS, {"rows": as_json(list(proven.values())), "now": now})
     if settled:
-        await _show(tx, settled, now)
+        seen = [stand_in(row["number_id"], row["id"]) for row in settled]
+        await tx.execute(queries.MAKE_ROOM, {"numbers": [row["number_id"] for row in settled], "wamids": seen})
+        await show(tx, settled, now)
         await free(tx, {(row["number_id"], row["contact_id"]) for row in settled})
     for settled_row in settled:
         folded.tell(settled_row["number_id"], "outbox", [settled_row["contact_id"], settled_row["id"], "sent"])
@@ -276,7 +278,12 @@ async def _settle_by_statuses(tx: Tx, folded: Folded, now: datetime) -> None:
         await stops.heard(tx, folded, rows)
 
 
-async def _show(tx: Tx, settled: Sequence[dict[str, Any]], now: datetime) -> None:
+def stand_in(number_id: int, outbox_id: int) -> str:
+    """The id of a message that somebody has seen arrive, for as long as Meta hasn't told its wamid."""
+    return f"twinline:{number_id}:{outbox_id}"
+
+
+async def show(tx: Tx, settled: Sequence[dict[str, Any]], now: datetime) -> None:
     """What Meta took becomes a message of its chat."""
     messages = [_message(row, now) for row in settled if row["wamid"] is not None]
     if messages:

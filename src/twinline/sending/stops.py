@@ -15,6 +15,7 @@ by all numbers of its WABA. A number that is offboarded or disconnected is a sto
 What people write to a number that is stopped is refused with the reason (``refusal``); what machines write waits.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -188,12 +189,32 @@ def refusal(
     stopped: Iterable[Standing], author: str, lane: int, type_: str, content: Mapping[str, Any] | None
 ) -> Refusal | None:
     """Why a person's message can't go out now. What machines write waits instead: None."""
-    if author != "person":
+    one = blocking(stopped, author, lane, type_, content)
+    if author != "person" or one is None or one.code is None:  # of a lost connection the guard speaks
         return None
-    for one in stopped:
-        if one.code is not None and one.concerns(author, lane, type_, content):
-            return Refusal(f"stopped.{one.scope}", one.says, one.do)
-    return None
+    return Refusal(f"stopped.{one.scope}", one.says, one.do)
+
+
+def blocking(
+    stopped: Iterable[Standing], author: str, lane: int, type_: str, content: Mapping[str, Any] | None
+) -> Standing | None:
+    """The widest of these stops that a message has to wait for."""
+    return next((one for one in stopped if one.concerns(author, lane, type_, content)), None)
+
+
+HELD = f"""
+SELECT error_code, CASE WHEN o.type = 'template' THEN {TEMPLATE} END, count(*)
+FROM outbox o WHERE number_id = %(number)s AND state = 'held' GROUP BY 1, 2
+"""
+
+
+async def held(tx: Tx, number_id: int) -> dict[tuple[int | None, str], int]:
+    """How many messages wait for the end of each stop, by its code and key."""
+    waiting: Counter[tuple[int | None, str]] = Counter()
+    for code, template, count in await tx.rows(HELD, {"number": number_id}):
+        about_template = code is not None and outcomes.outcome(code).scope is Scope.TEMPLATE
+        waiting[code, (template or "") if about_template else ""] += count
+    return waiting
 
 
 # --- what the lane does with it -----------------------------------------------------------------------------------
@@ -385,11 +406,18 @@ async def heard(tx: Tx, folded: Folded, failed: Sequence[Mapping[str, Any]]) -> 
 
 
 async def noticed(tx: Tx, folded: Folded) -> None:
-    """Webhooks about templates, accounts and numbers: what they stop, and what they end."""
-    if not folded.numbers_with_notices:
-        return
+    """The ingest has brought notices."""
+    if folded.numbers_with_notices:
+        await _changed(tx, folded, await read_notices(tx, folded.numbers_with_notices))
+
+
+async def read_notices(tx: Tx, numbers: Iterable[int]) -> set[int]:
+    """What notices about templates, accounts and numbers stop and end; answers the numbers for which that is news.
+
+    Reads all that there are, since any order and any repetition of them comes to the same.
+    """
     known = outcomes.events()
-    asked = {"numbers": sorted(folded.numbers_with_notices), "fields": sorted({event.field for event in known})}
+    asked = {"numbers": sorted(numbers), "fields": sorted({event.field for event in known})}
     stopped, eased = [], []
     for number_id, at, field, word, name, language, title in await tx.rows(NOTICED, asked):
         key = rules.template_key(name, language) if name and language else ""
@@ -401,7 +429,7 @@ async def noticed(tx: Tx, folded: Folded) -> None:
             elif event.stops is not None:
                 stopped.append(rules.stop_of(number_id, event.stops, key, at, lasts=event.wait.get(title)))
     changed = await _write_stops(tx, [stop for stop in stopped if stop is not None])
-    await _changed(tx, folded, changed | await _write_reliefs(tx, eased))
+    return changed | await _write_reliefs(tx, eased)
 
 
 async def stop(tx: Tx, number_id: int, code: int, now: datetime, *, template: str = "") -> None:

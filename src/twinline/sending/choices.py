@@ -1,0 +1,110 @@
+"""What a person decides about a message on its way: that it isn't to be sent, that it arrived, that it goes once more.
+
+Nothing in doubt is ever sent again by itself; here somebody who has looked at the phone says what is to become of it.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+from twinline.app import App
+from twinline.db import Tx
+from twinline.mirror import events, turn
+from twinline.rules.refusal import Refusal, Refused
+from twinline.sending import queries, service
+from twinline.sending.models import Draft, Lane
+
+# Before it is handed out, or while nobody knows whether it was.
+CANCEL = """
+UPDATE outbox SET state = 'cancelled', settled_at = %(now)s, error_text = %(why)s
+WHERE number_id = %(number)s AND contact_id = %(contact)s AND id = %(id)s AND state = ANY(%(states)s)
+RETURNING contact_id, id, state
+"""
+
+ARRIVED = f"""
+UPDATE outbox o SET state = 'sent', settled_at = %(now)s, wamid = %(wamid)s, error_code = NULL, error_text = NULL
+WHERE number_id = %(number)s AND contact_id = %(contact)s AND id = %(id)s AND state IN ('in_doubt', 'unknown')
+RETURNING {queries.SETTLED}
+"""
+
+SAID = """
+SELECT type, text, content, quoted, state, error_code FROM outbox
+WHERE number_id = %(number)s AND contact_id = %(contact)s AND id = %(id)s
+"""
+
+TOO_LATE: Final = Refusal(
+    "outbox.moved_on",
+    "This message has moved on meanwhile.",
+    "Look at it again: the chat shows where it stands now.",
+)
+DOUBTFUL: Final = ("in_doubt", "unknown")
+
+
+async def cancel(tx: Tx, number_id: int, contact_id: int, outbox_id: int, now: datetime) -> None:
+    """Takes back a message that hasn't left. Raises Refused when it has, or is about to."""
+    await _drop(tx, number_id, contact_id, outbox_id, ("queued", "held"), "Taken back.", now)
+
+
+async def arrived(tx: Tx, number_id: int, contact_id: int, outbox_id: int, now: datetime) -> None:
+    """Somebody has seen a doubtful message on the phone. It joins the chat; a status of Meta's may still follow."""
+    await turn.take(tx, [number_id])
+    named = {"number": number_id, "contact": contact_id, "id": outbox_id, "now": now}
+    rows = await tx.dicts(ARRIVED, {**named, "wamid": service.stand_in(number_id, outbox_id)})
+    if not rows:
+        raise Refused(TOO_LATE)
+    await service.show(tx, rows, now)
+    told = {"outbox": [[contact_id, outbox_id, "sent"]], "messages": [[contact_id, rows[0]["wamid"], "sent"]]}
+    await events.publish(tx, {number_id: told}, now)
+
+
+async def again(
+    app: App, tx: Tx, number_id: int, contact_id: int, outbox_id: int, user_id: int, *, certain: bool = False
+) -> int:
+    """Writes the same message once more, as this person's; answers the new one's id. The old one is left behind.
+
+    A doubtful one needs ``certain``: it may have arrived, and the person would read it twice. Raises Refused.
+    """
+    await turn.take(tx, [number_id])
+    named = {"number": number_id, "contact": contact_id, "id": outbox_id}
+    rows: list[dict[str, Any]] = await tx.dicts(SAID, named)
+    if not rows or not (rows[0]["state"] in ("failed", *DOUBTFUL) or rows[0]["error_code"] is not None):
+        raise Refused(TOO_LATE)
+    said = rows[0]
+    if said["state"] in DOUBTFUL and not certain:
+        raise Refused(
+            Refusal(
+                "outbox.in_doubt",
+                "This message may have arrived: WhatsApp hasn't said so, but hasn't denied it either.",
+                "Look on the phone first, then confirm that it is to be sent once more.",
+            )
+        )
+    content = said["content"]
+    if content and "file" in content:  # its id may be what was wrong; the file itself is here
+        content = {name: part for name, part in content.items() if name not in ("id", "uploaded_again")}
+    draft = Draft(said["type"], said["text"], content, said["quoted"])
+    new = await service.submit(
+        app,
+        tx,
+        number_id,
+        contact_id,
+        draft,
+        lane=Lane.PERSON,
+        author="person",
+        author_id=user_id,
+        idempotency_key=f"again:{outbox_id}",
+    )
+    if said["state"] != "sent":
+        states = ("failed", *DOUBTFUL)
+        await _drop(tx, number_id, contact_id, outbox_id, states, "Sent once more.", app.clock.now())
+    return new
+
+
+async def _drop(
+    tx: Tx, number_id: int, contact_id: int, outbox_id: int, states: tuple[str, ...], why: str, now: datetime
+) -> None:
+    await turn.take(tx, [number_id])
+    named = {"number": number_id, "contact": contact_id, "id": outbox_id, "states": list(states)}
+    rows = await tx.rows(CANCEL, {**named, "why": why, "now": now})
+    if not rows:
+        raise Refused(TOO_LATE)
+    await service.free(tx, [(number_id, contact_id)])
+    await events.publish(tx, {number_id: {"outbox": [list(row) for row in rows]}}, now)
