@@ -240,6 +240,7 @@ class _Pages:
             "current": chat.contact_id,
             "now": now,
             "holder": chat.holder(now),
+            "limits": words.LIMITS,
             "stopped": stops.blocking(await stops.standing(tx, number.id, now), "person", Lane.PERSON, "text", None),
             "window": facts.window,
             "facts": facts,
