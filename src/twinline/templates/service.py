@@ -485,10 +485,10 @@ async def _record(
 
 
 async def ready(tx: Tx, number_id: int, content: Mapping[str, Any], *, has_phone: bool) -> Ready:
-    """The template that ``content`` names (``{"name", "language": {"code"}, "components"}``), with its values checked
-    one by one and empty ones replaced by their fallbacks. ``has_phone``: the person can be written to by number.
+    """The template that ``content`` names (``{"name", "language": {"code"}}`` with Meta's ``components``, or with
+    ``values`` by slot key), its values checked one by one and empty ones replaced by their fallbacks.
 
-    Raises Refused.
+    ``has_phone``: the person can be written to by number. Raises Refused.
     """
     template = await _named(tx, number_id, content)
     if not template.told.sends:
@@ -496,7 +496,7 @@ async def ready(tx: Tx, number_id: int, content: Mapping[str, Any], *, has_phone
     if template.category == "AUTHENTICATION" and not has_phone:
         meaning = outcomes.outcome(NEEDS_PHONE)
         raise Refused(Refusal("template.needs_phone", meaning.says, meaning.do))
-    values, wrong = rules.read(template.spec, content.get("components"))
+    values, wrong = _given(template, content)
     filled = template.fill(values)
     wrong += [
         Problem(slot.key, "template.missing", f"There is no value for {slot.label}.", "Give one, or set a fallback.")
@@ -509,6 +509,20 @@ async def ready(tx: Tx, number_id: int, content: Mapping[str, Any], *, has_phone
         do = " ".join(dict.fromkeys(problem.do for problem in wrong))
         raise Refused(Refusal(wrong[0].rule, " ".join(problem.says for problem in wrong), do))
     return Ready(filled.text, sendable(template, filled), template.category)
+
+
+def _given(template: Template, content: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """The values by slot key, in whichever of the two ways they came, and what fits nowhere."""
+    values = content.get("values")
+    if not isinstance(values, dict):
+        return rules.read(template.spec, content.get("components"))
+    there = {slot.key for slot in template.slots}
+    does = f"Its places are: {', '.join(sorted(there)) or 'none'}."
+    return values, [
+        Problem(key, "template.surplus", f"The template has no place {key}.", does)
+        for key in values
+        if key not in there
+    ]
 
 
 def sendable(template: Template, filled: rules.Filled) -> dict[str, Any]:
