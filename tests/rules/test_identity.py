@@ -62,14 +62,14 @@ def test_the_nearest_name_wins() -> None:
         "book": "Ana Lima",
         "profile": "aninha",
         "username": "@ana.lima",
-        "phone": "5511912345678",
+        "phone": "+55 11 91234-5678",
         "bsuid": "BR.123",
     }
     shown = []
     for gone in everything:
         shown.append(identity.display_name(**everything))
         everything[gone] = " "
-    assert shown == ["Ana (vip)", "Ana Lima", "aninha", "@ana.lima", "+55 11 91234 5678", "BR.123"]
+    assert shown == ["Ana (vip)", "Ana Lima", "aninha", "@ana.lima", "+55 11 91234-5678", "BR.123"]
     assert identity.display_name() == ""
 
 
@@ -87,20 +87,3 @@ def test_the_nearest_name_wins() -> None:
 )
 def test_groups_are_told_from_people(recipient: str, group: bool) -> None:
     assert identity.is_group(recipient) is group
-
-
-@pytest.mark.parametrize(
-    ("wa_id", "shown"),
-    [
-        ("16505550171", "+1 650 555 0171"),
-        ("551134567890", "+55 11 3456 7890"),
-        ("5215512345678", "+52 1 55 1234 5678"),
-        ("34600111222", "+34 600 111 222"),
-        ("35312345678", "+353 123 456 78"),
-        ("4930123456", "+49 301 234 56"),
-        ("99", "+99"),
-        ("", ""),
-    ],
-)
-def test_a_phone_is_grouped_for_the_eye(wa_id: str, shown: str) -> None:
-    assert identity.format_phone(wa_id) == shown

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from twinline.inbox import words
 from twinline.kit.markup import rich
+from twinline.kit.phones import shown_phone
 from twinline.rules import floor, identity
 from twinline.rules.delivery import Delivery
 
@@ -37,7 +38,7 @@ class Number:
 
     @property
     def phone(self) -> str:
-        return identity.format_phone(self.display_phone)
+        return shown_phone(self.display_phone)
 
     @property
     def name(self) -> str:
@@ -62,7 +63,7 @@ class Named:
             book=self.book_name,
             profile=self.profile_name,
             username=self.username,
-            phone=self.phone,
+            phone=shown_phone(self.phone or ""),
             bsuid=self.bsuid,
         )
         return shown or "Somebody"
@@ -126,7 +127,7 @@ class OpenChat(Named):
 
     @property
     def shown_phone(self) -> str | None:
-        return identity.format_phone(self.phone) if self.phone else None
+        return shown_phone(self.phone) if self.phone else None
 
 
 def held_by(holder: str, until: datetime | None, now: datetime) -> str:
@@ -143,7 +144,7 @@ class Person(Named):
 
     @property
     def shown_phone(self) -> str:
-        return identity.format_phone(self.phone)
+        return shown_phone(self.phone)
 
     @property
     def card(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from markupsafe import Markup, escape
 
 from twinline.kit.markup import alternate
+from twinline.kit.phones import shown_phone
 from twinline.rules import identity, messages
 
 MANY: Final = 10_000
@@ -163,7 +164,7 @@ def cards(content: Mapping[str, Any]) -> list[Card]:
         phones = []
         for phone in _dicts(item.get("phones")):
             number = identity.digits(_string(phone.get("wa_id")) or "")
-            shown = _string(phone.get("phone")) or identity.format_phone(number)
+            shown = _string(phone.get("phone")) or shown_phone(number)
             phones.append((shown, f"https://wa.me/{number}" if number else None))
         name = item.get("name")
         org = item.get("org")

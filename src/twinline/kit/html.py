@@ -7,6 +7,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from twinline.kit.phones import shown_phone
+
 WEB = Path(__file__).parent.parent / "web"
 
 environment = Environment(
@@ -16,6 +18,7 @@ environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+environment.globals["phone"] = shown_phone
 
 
 def render(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:

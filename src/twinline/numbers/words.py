@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import phonenumbers
-
 from twinline.numbers.models import Notice, Number, Onboarding
 from twinline.rules import lifecycle
 from twinline.rules.lifecycle import Connection
@@ -65,15 +63,6 @@ class Banner:
     text: str
     action: str = ""  # where the button leads, and what it says; empty: nothing to press here
     verb: str = ""
-
-
-def phone(digits: str) -> str:
-    """ "4915123456789" as people write it."""
-    try:
-        parsed = phonenumbers.parse(f"+{digits}")
-    except phonenumbers.NumberParseException:
-        return f"+{digits}"
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
 def state(number: Number) -> tuple[str, str]:

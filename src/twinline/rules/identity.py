@@ -25,30 +25,6 @@ _CLOUD_API_GROUP: Final = "Y2FwaV9ncm91cDo"
 _NUMBER_LIKE: Final = re.compile(r"\+?[\d\s().-]+")
 _USER_ID: Final = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")  # Meta: business-scoped user IDs
 
-_ONE_DIGIT_COUNTRIES: Final = frozenset({"1", "7"})
-_TWO_DIGIT_COUNTRIES: Final = frozenset(
-    str(code)
-    for span in (
-        (20, 27, 36, 39, 40, 41, 81, 82, 84, 86, 98),
-        range(30, 35),
-        range(43, 50),
-        range(51, 59),
-        range(60, 67),
-        range(90, 96),
-    )
-    for code in span
-)
-_GROUPS: Final[dict[tuple[str, int], tuple[int, ...]]] = {
-    ("1", 10): (3, 3, 4),
-    ("7", 10): (3, 3, 2, 2),
-    ("52", 10): (2, 4, 4),
-    ("52", 11): (1, 2, 4, 4),
-    ("54", 10): (2, 4, 4),
-    ("54", 11): (1, 2, 4, 4),
-    ("55", 10): (2, 4, 4),
-    ("55", 11): (2, 5, 4),
-}
-
 
 def digits(text: str) -> str:
     """Only the digits of a text, as ASCII: `"+55 (11) 9…"` becomes `"55119…"`; `"٣"` becomes `"3"`."""
@@ -117,17 +93,16 @@ def display_name(
     """What a contact is called on screen.
 
     The name given here comes first, then the phone's address book, the WhatsApp profile, the @username, the
-    formatted number, and at last the bare BSUID. Blank names count as absent; with nothing at all the
+    number as `phone` spells it, and at last the bare BSUID. Blank names count as absent; with nothing at all the
     answer is "".
     """
     handle = normalise_username(username or "")
-    number = digits(phone or "")
     candidates = (
         custom,
         book,
         profile,
         f"@{handle}" if handle else None,
-        format_phone(number) if number else None,
+        phone,
         bsuid,
     )
     return next((name.strip() for name in candidates if name and name.strip()), "")
@@ -152,36 +127,3 @@ def is_group(recipient: str) -> bool:
     if address.endswith("@g.us") or address.startswith(_CLOUD_API_GROUP):
         return True
     return _NUMBER_LIKE.fullmatch(address) is not None and len(digits(address)) > LONGEST_PHONE
-
-
-def format_phone(wa_id: str) -> str:
-    """A phone for human eyes: `+55 11 91234 5678`. Grouping is approximate outside the countries listed
-    above.
-    """
-    number = digits(wa_id)
-    if not number:
-        return ""
-    country = number[: _country_length(number)]
-    rest = number[len(country) :]
-    groups = _GROUPS.get((country, len(rest))) or _thirds(len(rest))
-    parts, start = [f"+{country}"], 0
-    for size in groups:
-        parts.append(rest[start : start + size])
-        start += size
-    return " ".join(parts)
-
-
-def _country_length(number: str) -> int:
-    if number[0] in _ONE_DIGIT_COUNTRIES:
-        return 1
-    return 2 if number[:2] in _TWO_DIGIT_COUNTRIES else 3
-
-
-def _thirds(length: int) -> tuple[int, ...]:
-    """Groups of three, the last of three or four: a lone last digit reads badly."""
-    if length <= 4:
-        return (length,) if length else ()
-    whole, left = divmod(length, 3)
-    if left == 0:
-        return (3,) * whole
-    return (*(3,) * (whole - 1), 4) if left == 1 else (*(3,) * whole, 2)
