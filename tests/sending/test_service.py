@@ -144,14 +144,14 @@ async def test_a_number_that_is_not_connected_sends_nothing(shop: Shop, state: s
     assert (await refused(shop, ana, "Hello?")).rule == f"number.{state}"
 
 
-async def test_a_number_lost_while_a_message_waits_fails_it_in_plain_words(shop: Shop) -> None:
+async def test_a_number_lost_while_a_message_waits_holds_it_in_plain_words(shop: Shop) -> None:
     ana = await shop.customer(ANA)
     outbox = await shop.says(ana, "Hello?")
-    await shop.execute("UPDATE numbers SET state = 'disconnected', state_reason = 'USER_INITIATED'")
+    await shop.execute("UPDATE numbers SET state = 'disconnected', state_reason = 'PRIMARY_INACTIVITY'")
     await shop.drain()
     row = await shop.row(outbox)
-    assert (row["state"], shop.meta.texts) == ("failed", [])
-    assert row["error_text"].endswith(".")
+    assert (row["state"], shop.meta.texts) == ("held", [])
+    assert "wasn't opened for about 14 days" in row["error_text"]
 
 
 async def test_a_window_that_closes_while_a_message_waits_fails_it_with_the_reason(shop: Shop) -> None:
