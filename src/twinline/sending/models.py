@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from twinline.rules.budget import Ramp
+from twinline.rules.identity import digits, is_address, is_user_id
 
 
 class Lane(IntEnum):
@@ -101,6 +102,13 @@ class Recipient:
     floor_until: datetime | None
     capped_at: datetime | None
     missed: int
+
+
+def stranger(address: str) -> Recipient:
+    """Somebody of whom nothing is known but a phone number, a user id, or what was given as such."""
+    bsuid = address if is_user_id(address) else None
+    phone = None if bsuid else digits(address) if is_address(address) else address
+    return Recipient(0, phone, bsuid, False, None, None, None, "nobody", 0, None, None, None, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,16 +48,21 @@ FROM contacts c LEFT JOIN chats k ON k.number_id = c.number_id AND k.contact_id 
 WHERE c.number_id = %(number)s AND c.id = %(contact)s
 """
 
-SAME_KEY = "SELECT id FROM outbox WHERE number_id = %(number)s AND idempotency_key = %(key)s"
+SAME_KEY = """
+SELECT id, request_digest FROM outbox WHERE number_id = %(number)s AND idempotency_key = %(key)s
+"""
 
 ENQUEUE = """
 INSERT INTO outbox (number_id, contact_id, lane, author, author_id, floor_epoch, idempotency_key, created_at,
-                    type, text, content, quoted, state, error_code, error_text)
+                    type, text, content, quoted, state, error_code, error_text,
+                    api_key_id, request_digest)
 VALUES (%(number)s, %(contact)s, %(lane)s, %(author)s, %(author_id)s, %(epoch)s, %(key)s, %(now)s,
         %(type)s, %(text)s, %(content)s::jsonb, %(quoted)s,
-        %(state)s, %(code)s, %(why)s)
+        %(state)s, %(code)s, %(why)s, %(api_key)s, %(digest)s)
 RETURNING id
 """
+
+CONTACT_OF = "SELECT contact_id FROM identities WHERE number_id = %(number)s AND key = %(key)s"
 
 FLOORS = """
 SELECT r.contact_id, coalesce(c.floor_holder, 'nobody'), coalesce(c.floor_epoch, 0), c.floor_until, c.floor_since

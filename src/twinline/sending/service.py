@@ -20,13 +20,13 @@ from twinline.rules import floor, guard, outcomes
 from twinline.rules.delivery import Delivery
 from twinline.rules.floor import Floor, Holder
 from twinline.rules.guard import Refusal
-from twinline.rules.identity import is_group
+from twinline.rules.identity import is_address, is_group, is_user_id, phone_key, user_key
 from twinline.rules.lifecycle import Connection
 from twinline.rules.refusal import Refused
-from twinline.rules.window import window
+from twinline.rules.window import Window, window
 from twinline.sending import queries, stops, uploads
 from twinline.sending.compose import Callback, read_callback, words_of
-from twinline.sending.models import Draft, Lane, Recipient, Result, Sender
+from twinline.sending.models import Cause, Draft, Lane, Recipient, Result, Sender, stranger
 from twinline.sending.waking import wake
 from twinline.templates import service as templates
 
@@ -60,6 +60,14 @@ class NoSuchContact(LookupError):
     """The number has no such contact."""
 
 
+class OtherMessage(Exception):
+    """The idempotency key came before, with another request; ``outbox_id`` is what that one became."""
+
+    def __init__(self, outbox_id: int) -> None:
+        super().__init__(f"the idempotency key is that of message {outbox_id}")
+        self.outbox_id = outbox_id
+
+
 async def submit(
     app: App,
     tx: Tx,
@@ -71,15 +79,20 @@ async def submit(
     author: str = "person",
     author_id: int | None = None,
     idempotency_key: str | None = None,
+    cause: Cause | None = None,
 ) -> int:
     """Puts a message into the outbox and answers its id there; the same key answers the same id.
 
-    Raises Refused when a rule forbids it, NoSuchContact. Takes the number's turn; the caller commits.
+    Raises Refused when a rule forbids it, NoSuchContact, and OtherMessage when the key belongs to another request.
+    Takes the number's turn; the caller commits.
     """
     await turn.take(tx, [number_id])
     named = {"number": number_id, "contact": contact_id, "key": idempotency_key}
-    if idempotency_key is not None and (known := await tx.value(queries.SAME_KEY, named)) is not None:
-        return int(known)
+    if idempotency_key is not None and (known := await tx.rows(queries.SAME_KEY, named)):
+        [(outbox_id, digest)] = known
+        if cause is not None and digest != cause.request_digest:
+            raise OtherMessage(outbox_id)
+        return int(outbox_id)
     now = app.clock.now()
     sender = await tx.one(Sender, queries.SENDER, named)
     recipient = await tx.one(Recipient, queries.RECIPIENT, named)
@@ -110,6 +123,8 @@ async def submit(
             "text": draft.text or words_of(draft),
             "content": as_json(draft.content) if draft.content is not None else None,
             "quoted": draft.quoted,
+            "api_key": cause.api_key_id if cause else None,
+            "digest": cause.request_digest if cause else None,
             "state": state,
             "code": behind.code if behind else None,
             "why": behind.says if behind else None,
@@ -151,13 +166,7 @@ def refusal(
         ),
         guard.Standing(
             connection=_connection(sender, holder),
-            window=window(
-                now,
-                sender.connected_at,
-                recipient.last_inbound_at,
-                recipient.last_customer_at,
-                recipient.last_phone_reply_at,
-            ),
+            window=window_of(sender, recipient, now),
             opted_out=recipient.opted_out,
             capped=recipient.capped_at is not None and now < recipient.capped_at + CAPPED_FOR,
             unreachable=recipient.missed >= UNREACHABLE_AFTER,
@@ -178,6 +187,16 @@ def _purpose(draft: Draft, lane: int) -> guard.Purpose:
     shown = (draft.content or {}).get("shown") if draft.type == "template" else None
     category = shown.get("category") if isinstance(shown, dict) else None
     return CATEGORIES.get(str(category), PURPOSES[Lane(lane)])
+
+
+def window_of(sender: Sender, recipient: Recipient, now: datetime) -> Window:
+    return window(
+        now,
+        sender.connected_at,
+        recipient.last_inbound_at,
+        recipient.last_customer_at,
+        recipient.last_phone_reply_at,
+    )
 
 
 def floor_of(recipient: Recipient) -> Floor:
@@ -370,22 +389,22 @@ async def submit_to(
     author: str = "person",
     author_id: int | None = None,
     idempotency_key: str | None = None,
+    cause: Cause | None = None,
 ) -> int:
-    """Like ``submit``, to a phone number or a business-scoped user id, known or not.
+    """Like ``submit``, to a phone number or a business-scoped user id, known or not, or to ``contact:<id>``.
 
     Raises Refused also for groups, lists and what can't be an address, NoSuchContact without the number.
     """
     await turn.take(tx, [number_id])
-    contact_id = None
-    if not is_group(recipient):
+    contact_id = contact_id_of(recipient)
+    if contact_id is None and not is_group(recipient):
         contact_id = await mirror.contact_for(tx, number_id, recipient)
     if contact_id is None:
         sender = await tx.one(Sender, queries.SENDER, {"number": number_id})
         if sender is None:
             raise NoSuchContact(f"there is no number {number_id}")
         # Nobody can be reached under this: the rules say why, first of all the capability matrix.
-        stranger = Recipient(0, recipient, None, False, None, None, None, "nobody", 0, None, None, None, 0)
-        refused = refusal(sender, stranger, draft, lane, HOLDERS[author], app.clock.now())
+        refused = refusal(sender, stranger(recipient), draft, lane, HOLDERS[author], app.clock.now())
         assert refused is not None
         raise Refused(refused)
     return await submit(
@@ -398,4 +417,32 @@ async def submit_to(
         author=author,
         author_id=author_id,
         idempotency_key=idempotency_key,
+        cause=cause,
     )
+
+
+async def standing(tx: Tx, number_id: int, recipient: str, now: datetime) -> tuple[Sender, Recipient]:
+    """A number and somebody who may be reached under this, as they stand; ``contact_id`` 0: not known here yet.
+
+    Raises Refused for what can't be an address, NoSuchContact.
+    """
+    contact_id = contact_id_of(recipient)
+    named = {"number": number_id, "contact": contact_id}
+    if is_address(recipient):
+        key = user_key(recipient) if is_user_id(recipient) else phone_key(recipient)
+        named["contact"] = await tx.value(queries.CONTACT_OF, {"number": number_id, "key": key})
+    sender = await tx.one(Sender, queries.SENDER, named)
+    known = await tx.one(Recipient, queries.RECIPIENT, named)
+    if sender is None or (known is None and contact_id is not None):
+        raise NoSuchContact(f"number {number_id} has no {recipient}")
+    if known is None and not is_address(recipient):
+        refused = refusal(sender, stranger(recipient), Draft("text", "?"), Lane.PERSON, Holder.PERSON, now)
+        assert refused is not None
+        raise Refused(refused)
+    return sender, known or stranger(recipient)
+
+
+def contact_id_of(recipient: str) -> int | None:
+    """The id in ``contact:12``, our own way to name somebody who is known here."""
+    found = re.fullmatch(r"contact:([1-9][0-9]{0,17})", recipient)
+    return int(found[1]) if found else None

@@ -20,8 +20,10 @@ from twinline.accounts.throttle import Pace
 from twinline.app import App
 from twinline.kit import log
 from twinline.kit.api import ApiError, errors, unreadable, unstorable
+from twinline.sending import api as sending
+from twinline.templates import api as templates
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (accounts.router,)
+ROUTERS: Final[tuple[APIRouter, ...]] = (accounts.router, sending.router, templates.router)
 
 BODY: Final = 1024 * 1024  # bytes of a JSON body; the longest message has a tenth of it
 FILE: Final = 101 * 1024 * 1024  # the largest document, and the form around it (Meta: supported media types)
