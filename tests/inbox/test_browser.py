@@ -138,3 +138,20 @@ async def test_an_answer_and_a_reaction_name_the_message_that_they_are_about(sho
     async with shop.app.db.transaction() as tx:
         rows = await tx.rows("SELECT type, text, quoted FROM outbox ORDER BY id")
     assert rows == [("reaction", "👍", wamid), ("text", "fine", wamid)]
+
+
+async def test_the_window_closes_by_itself_and_what_is_unfolded_stays_so(shop: Any, page: Page) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    await shop.say(ana, "hola", ago=86_400 - 3)
+    await page.goto(f"/inbox/{shop.number_id}/{ana}")
+    await expect(page.locator("#window")).to_contain_text("Open until")
+    await page.get_by_text("Free from your phone").click()
+    await expect(page.locator("#by-phone svg.qr")).to_be_visible()
+    await page.get_by_label("Write a message").fill("half a sen")
+    shop.app.clock.advance(seconds=4)
+    await expect(page.locator("#window")).to_contain_text("The 24-hour window is closed")
+    await expect(page.locator("#by-phone svg.qr")).to_be_visible()
+    await expect(page.locator("#composer")).to_be_hidden()
+    await expect(page.locator("#window [data-open=templates]")).to_be_visible()
+    await shop.say(ana, "¿sigues ahí?", tell=True)
+    await expect(page.get_by_label("Write a message")).to_have_value("half a sen")

@@ -118,6 +118,29 @@ async def test_a_message_written_here_is_queued_once_however_often_it_is_sent(
     assert "buenos días" in (await browser.get(chat(shop, ana))).text
 
 
+COUNT = """
+INSERT INTO deliveries SELECT %s, 'wamid.' || n, %s, 'service', false, false, '3460' FROM generate_series(1, 1000) AS n
+"""
+
+
+async def test_the_composer_says_what_a_reply_costs_by_what_card_and_the_way_that_costs_nothing(
+    shop: Any, browser: httpx.AsyncClient
+) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    await shop.say(ana, "hola", ago=60)
+    said = "INSERT INTO billing (number_id, set_currency, set_zone) VALUES (%s, 'USD', 'Europe/Madrid')"
+    await shop.execute(said, (shop.number_id,))
+    text = (await browser.get(f"/inbox/{shop.number_id}/{ana}/state")).text
+    for words in ("A reply is free", "1,000 of 1,000", "in Europe/Madrid", "about USD 0.0707", "from 2026-10-01"):
+        assert words in text
+    assert 'href="https://wa.me/34600111222"' in text
+    assert '<svg viewBox="0 0 29 29" class="qr">' in text
+    await shop.execute(COUNT, (shop.number_id, shop.now))
+    text = (await browser.get(f"/inbox/{shop.number_id}/{ana}/state")).text
+    assert "A reply costs about USD 0.02" in text
+    assert "0 of 1,000" in text
+
+
 async def test_outside_the_window_the_composer_says_why_and_a_forced_message_is_refused(
     shop: Any, ana: int, browser: httpx.AsyncClient
 ) -> None:

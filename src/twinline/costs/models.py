@@ -87,6 +87,7 @@ class WindowFacts:
     service_sent: int
     free_left: int
     resets_at: datetime
+    resets_on: date
     zone: str | None
     free_entry_until: datetime | None
     free_entry_by: datetime | None

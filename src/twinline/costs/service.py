@@ -62,6 +62,7 @@ async def standing(tx: Tx, number_id: int, contact_id: int, now: datetime) -> Wi
         service_sent=sent,
         free_left=pricing.free_left(sent),
         resets_at=ends,
+        resets_on=ends.astimezone(zone).date(),
         zone=account.zone,
         free_entry_until=_ahead(chat.entry_until, now),
         free_entry_by=_ahead(chat.entry_by, now),

@@ -3,6 +3,7 @@
 import { ask, fragment, toast } from "./app.js";
 import { Composer } from "./composer.js";
 import { voices } from "./media.js";
+import "./js/countdown.js";
 import { dayKey, dayText, localise } from "./times.js";
 
 const TOGETHER = 10 * 60 * 1_000_000; // microseconds between messages that still look like one utterance
@@ -30,6 +31,7 @@ export class Thread {
     const { signal } = this.off;
     root.addEventListener("click", (event) => this.clicked(event), { signal });
     root.addEventListener("submit", (event) => this.submitted(event), { signal });
+    root.addEventListener("countdown:over", () => this.state(), { signal });
     this.scroller.addEventListener("scroll", () => this.scrolled(), { signal, passive: true });
     this.pill.addEventListener("click", () => this.toNewest(), { signal });
     addEventListener("focus", () => this.seen(), { signal });
@@ -270,6 +272,8 @@ export class Thread {
   around(content) {
     for (const part of [...content.children]) {
       const old = document.getElementById(part.id);
+      // What somebody has unfolded stays so.
+      for (const opened of old?.querySelectorAll("details[open]") ?? []) part.querySelector(`#${opened.id}`)?.setAttribute("open", "");
       if (old && old.outerHTML !== part.outerHTML) this.keeping(() => old.replaceWith(part));
     }
     localise(this.root);
