@@ -172,10 +172,18 @@ def _shown(stop: Stop) -> Standing:
         meaning.binds,
         meaning.says,
         meaning.do,
-        tuple(outcomes.ending(way) for way in Way if way in meaning.resumes and way is not Way.PERSON),
+        _ends(stop),
         rules.button(stop) if Way.PERSON in meaning.resumes else None,
         meaning.klass is not Class.THROTTLE,
     )
+
+
+def _ends(stop: Stop) -> tuple[str, ...]:
+    """What somebody may wait for, in words. That a message went out ends only a stop that was heard of too late."""
+    ways = stop.outcome.resumes - {Way.SENT, Way.BILLED}
+    if len(ways) > 1 or stop.until is not None:
+        ways -= {Way.PERSON}
+    return tuple(outcomes.ending(way) for way in Way if way in ways)
 
 
 def template_key(type_: str, content: Mapping[str, Any] | None) -> str | None:
