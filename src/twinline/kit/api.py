@@ -154,17 +154,18 @@ def _place(location: Sequence[Any], body: Any) -> str:
     """``text.body`` for ("body", "text", "text", "body"): pydantic also names the variant that it chose."""
     where, *parts = location
     if where != "body":
-        return str(parts[-1] if parts else where)
+        name = str(parts[-1] if parts else where)
+        return name.title() if where == "header" else name
     return ".".join(_walk(parts, body)) or "the body"
 
 
 def _walk(parts: Sequence[Any], here: Any) -> Iterator[str]:
+    variant_named = False
     for n, part in enumerate(parts):
         last = n == len(parts) - 1
-        if isinstance(here, dict) and (part in here or last):
-            here = here.get(part)
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
-            here = here[part]
-        elif not last:
+        if isinstance(here, dict) and here.get("type") == part and not (variant_named or last):
+            variant_named = True
             continue
+        here = here.get(part) if isinstance(here, dict) else here[part] if isinstance(here, list) and not last else None
+        variant_named = False
         yield str(part)

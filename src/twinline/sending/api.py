@@ -42,6 +42,7 @@ To = Annotated[
     ),
 ]
 PAGE: Final = 50
+PRICED: Final = (Category.SERVICE, Category.UTILITY, Category.MARKETING, Category.AUTHENTICATION)
 
 
 # --- what can be said -----------------------------------------------------------------------------------------------
@@ -746,7 +747,7 @@ async def get_chat(
         except service.NoSuchContact as error:
             raise ApiError(404, "contact.unknown", f"There is no {recipient}.", "Ask by phone number.") from error
         asked = person.contact_id or recipient
-        told = [await costs.estimate(tx, number_id, asked, category, now) for category in Category]
+        told = [await costs.estimate(tx, number_id, asked, category, now) for category in PRICED]
     opening = service.window_of(sender, person, now)
     return Chat(
         to=Person(contact=person.contact_id, phone=person.phone, user_id=person.bsuid) if person.contact_id else None,
