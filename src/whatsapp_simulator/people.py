@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import numbers, wire
+from . import numbers, templates, wire
 from .sending import deliver_waiting, on_platform, report
 from .state import Customer, EntryPoint, Json, Message, Phone
 from .world import Refused, World
@@ -168,7 +168,7 @@ def tap(world: World, customer: Customer, phone: Phone, message_id: str, choice:
                 picked = {key: row[key] for key in ("id", "title", "description") if key in row}
                 given = {"type": "list_reply", "list_reply": picked}
                 return write(world, customer, phone, "interactive", {"content": given, "reply_to": message_id})
-    for button in (offer.shown or {}).get("buttons", []):
+    for button in templates.buttons(offer.shown) if offer.shown else ():
         if button["type"] == "QUICK_REPLY" and choice in (button["payload"], button["text"]):
             content = {"payload": button["payload"], "text": button["text"]}
             return write(world, customer, phone, "button", {"content": content, "reply_to": message_id})

@@ -79,6 +79,7 @@ def accept(world: World, phone: Phone, body: Json, at: float | None = None) -> J
         category=template.category.lower() if template else "service",
         template=template.id if template else None,
         shown=rendered,
+        expires=now + template.ttl if template and template.ttl else None,
         sent_to="bsuid" if sent_to == "bsuid" else "phone",
     )
     answer: Json = {"id": message.id}
@@ -301,6 +302,8 @@ def progress(world: World, message: Message, status: str) -> None:
     customer, options = world.state.customers[message.customer], world.state.options
     if status == "delivered" and not customer.online:
         return
+    if message.expires is not None and status == "delivered" and world.now() > message.expires:
+        return  # Meta: what couldn't be delivered in its time to live is dropped without a word
     report(world, message, status)
     if status == "sent" and options.auto_deliver and customer.online:
         world.timers.after(options.delivered_delay, lambda: progress(world, message, "delivered"))

@@ -306,6 +306,8 @@ class Message:
     """Id of the template it is made of."""
     shown: Json | None = None
     """A sent template as the customer reads it: ``{header?, body, footer?, buttons}``."""
+    expires: float | None = None
+    """Until when it is tried to be delivered."""
     held: bool = False
     """Accepted, and waiting for the verdict on its template (pacing)."""
 

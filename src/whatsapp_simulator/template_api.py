@@ -24,6 +24,8 @@ EDITS = ((DAY, 1), (30 * DAY, 10))
 """How often an approved template may be edited: seconds, times."""
 DEFAULT = ("name", "parameter_format", "components", "language", "status", "category")
 FILTERS = ("category", "language", "status", "quality_score")
+TTL = {"AUTHENTICATION": (30, 900), "UTILITY": (30, 12 * 3600), "MARKETING": (12 * 3600, 30 * 86400)}
+"""Seconds that Meta may try to deliver a message of each category (Meta: time-to-live)."""
 AT_ONCE = 100
 """Greatest number of ``hsm_ids``, and of templates on a page (GUESS)."""
 
@@ -61,7 +63,7 @@ async def get(call: Call) -> Json:
 async def get_all(call: Call) -> Json:
     """A page of templates: ``limit``, ``after`` or ``before``, and filters."""
     found = [one for one in of(call.world, call.node) if _wanted(one, call.args)]
-    limit = min(int(str(call.args.get("limit") or 25)), AT_ONCE)
+    limit = _number(call.args, "limit", 1, AT_ONCE) or 25
     ids = [one.id for one in found]
     start = _position(ids, call.args.get("after")) + 1
     if call.args.get("before"):
@@ -153,7 +155,6 @@ def made(world: World, waba: Waba, args: Json) -> Template:
                 f"The category {wanted.category} doesn't match the one that's already associated with this template,"
                 f" {one.category}.",
             )
-    ttl = args.get("message_send_ttl_seconds")
     return Template(
         world.ids.number(16),
         waba.id,
@@ -164,8 +165,17 @@ def made(world: World, waba: Waba, args: Json) -> Template:
         world.now(),
         parameter_format="NAMED" if wanted.parameter_format == "NAMED" else "POSITIONAL",
         updated_at=world.now(),
-        ttl=int(ttl) if ttl else None,
+        ttl=_number(args, "message_send_ttl_seconds", *TTL[wanted.category]),
     )
+
+
+def _number(args: Json, key: str, least: int, most: int) -> int | None:
+    text = str(args.get(key) or "")
+    if not text:
+        return None
+    if not text.isdigit() or not least <= int(text) <= most:
+        raise invalid(f"Param {key} must be a number from {least} to {most}.")
+    return int(text)
 
 
 def _components(world: World, args: Json, category: str, *, named: bool) -> list[Json]:
@@ -180,7 +190,7 @@ def _components(world: World, args: Json, category: str, *, named: bool) -> list
 
 
 async def edit(call: Call) -> Json:
-    """New components replace all there were; then it is reviewed again."""
+    """Components, category or time to live; new components replace all there were. Then it is reviewed again."""
     world, args = call.world, call.args
     one = world.state.templates[call.node]
     category = str(args.get("category") or one.category).upper()
@@ -197,6 +207,8 @@ async def edit(call: Call) -> Json:
         components = _components(world, args, category, named=one.parameter_format == "NAMED")
     if one.status == "APPROVED":
         one.edits.append(call.at)
+    ttl = _number(args, "message_send_ttl_seconds", *TTL[category])
+    one.ttl = one.ttl if ttl is None else ttl
     one.category, one.components, one.updated_at = category, components, world.now()
     one.paused_for, one.paused_until = None, None
     template_life.submit(world, one)

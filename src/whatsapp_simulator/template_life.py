@@ -78,14 +78,14 @@ def review(world: World, template: Template) -> None:
 
 
 def approve(world: World, template: Template) -> None:
-    _only(template, "approved", "PENDING", "REJECTED", "IN_APPEAL")
+    _only(template, "approved", "PENDING", "REJECTED")
     template.status, template.rejected_reason, template.review_at = "APPROVED", "NONE", None
     _status(world, template, "APPROVED")
 
 
 def reject(world: World, template: Template, reason: str, recommendation: str = "") -> None:
     """``recommendation`` travels only with INVALID_FORMAT (Meta: message_template_status_update reference)."""
-    _only(template, "rejected", "PENDING", "APPROVED", "IN_APPEAL")
+    _only(template, "rejected", "PENDING", "APPROVED")
     if reason not in template_rules.REASONS:
         raise Refused(f"There is no reason {reason!r}; there are {', '.join(template_rules.REASONS)}.", 400)
     template.status, template.rejected_reason, template.review_at = "REJECTED", reason, None

@@ -20,6 +20,8 @@ VARIABLE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 CATEGORIES = ("AUTHENTICATION", "MARKETING", "UTILITY")
 FORMATS = {"IMAGE": ("image/jpeg", "image/png"), "VIDEO": ("video/mp4",), "DOCUMENT": ("application/pdf",)}
 """Header format -> types of a sample."""
+CARD_HEADERS = ("IMAGE", "VIDEO")
+OFFER_TEXT, OFFER_BODY, CARD_BODY = 16, 600, 160
 SHORT = {"header": 60, "footer": 60, "body": 1024, "button": 25}
 """Greatest lengths in characters."""
 BUTTONS = {
@@ -99,10 +101,6 @@ def language(text: object) -> str:
     return str(text or "").replace("-", "_")
 
 
-def part(components: Sequence[Json], kind: str) -> Json | None:
-    return next((one for one in components if one["type"] == kind), None)
-
-
 # -- creating and editing ----------------------------------------------------------------------------------------
 
 
@@ -140,37 +138,114 @@ Sample = Callable[[str], tuple[str, str] | None]
 """A handle of an upload -> its MIME type and the address where it can be seen."""
 
 
+Parts = dict[str, Json]
+"""Components by their type."""
+SIMPLE = ("HEADER", "BODY", "FOOTER", "BUTTONS")
+SPECIAL = ("LIMITED_TIME_OFFER", "CAROUSEL")
+"""What only marketing templates have."""
+
+
 def checked(given: Any, category: str, *, named: bool, sample: Sample) -> list[Json]:
     """Components as they are stored. Raises ``GraphError``."""
-    if not isinstance(given, list) or not given or not all(isinstance(one, dict) for one in given):
-        raise invalid("The parameter components is required.")
-    parts: dict[str, Json] = {}
-    for one in given:
-        kind = str(one.get("type") or "").upper()
-        if kind not in ("HEADER", "BODY", "FOOTER", "BUTTONS"):
-            raise invalid(f"Component type {kind or 'none'} isn't supported here.")
-        if kind in parts:
-            raise invalid(f"There is more than one component of type {kind}.")
-        parts[kind] = {**one, "type": kind}
+    parts = _parts(given, (*SIMPLE, *SPECIAL))
     if "BODY" not in parts:
         raise refusal(2388072, "is missing")
     if category == "AUTHENTICATION":
         return _authentication(parts)
+    if category != "MARKETING" and any(kind in parts for kind in SPECIAL):
+        raise invalid("Limited-time offers and carousels are marketing templates.")
+    longest = SHORT["body"]
+    if "LIMITED_TIME_OFFER" in parts:
+        longest = OFFER_BODY
+        _offer_fits(parts)
+    if "CAROUSEL" in parts and len(parts) > 2:
+        raise invalid("Beside its carousel such a template has a body only.")
+    return _each(parts, sample, longest, named=named)
+
+
+def _parts(given: Any, kinds: Sequence[str]) -> Parts:
+    """The components of a template or of a card, each kind once."""
+    if not isinstance(given, list) or not given or not all(isinstance(one, dict) for one in given):
+        raise invalid("The parameter components is required.")
+    parts: Parts = {}
+    for one in given:
+        kind = str(one.get("type") or "").upper()
+        if kind not in kinds:
+            raise invalid(f"Component type {kind or 'none'} isn't supported here.")
+        if kind in parts:
+            raise invalid(f"There is more than one component of type {kind}.")
+        parts[kind] = {**one, "type": kind}
+    return parts
+
+
+def _each(parts: Parts, sample: Sample, longest: int, *, named: bool) -> list[Json]:
+    """Every component by its own rules, in the order in which a phone shows them."""
     check: dict[str, Callable[[Json], Json]] = {
         "HEADER": lambda one: _header(one, sample, named=named),
-        "BODY": lambda one: _body(one, named=named),
+        "LIMITED_TIME_OFFER": _offer,
+        "BODY": lambda one: _body(one, longest, named=named),
         "FOOTER": _footer,
         "BUTTONS": _buttons,
+        "CAROUSEL": lambda one: _carousel(one, sample, named=named),
     }
     return [check[kind](parts[kind]) for kind in check if kind in parts]
 
 
-def _text(one: Json, kind: str, subcode: int) -> str:
-    text = one.get("text")
+def _offer(one: Json) -> Json:
+    offer = one.get("limited_time_offer")
+    text = offer.get("text") if isinstance(offer, dict) else None
+    if not isinstance(text, str) or not text:
+        raise invalid("Param components['limited_time_offer']['text'] is required.")
+    if len(text) > OFFER_TEXT:
+        raise refusal(2388040, "limited-time offer text", OFFER_TEXT)
+    return one
+
+
+def _offer_fits(parts: Parts) -> None:
+    """Meta: limited-time offer templates."""
+    if "FOOTER" in parts:
+        raise invalid("Limited-time offers have no footer.")
+    if str(parts.get("HEADER", {"format": "IMAGE"}).get("format")).upper() not in CARD_HEADERS:
+        raise invalid("The header of a limited-time offer is an image or a video.")
+    kinds = _button_kinds(parts)
+    offer = parts["LIMITED_TIME_OFFER"].get("limited_time_offer")
+    expires = isinstance(offer, dict) and offer.get("has_expiration")
+    if "URL" not in kinds or (expires and "COPY_CODE" not in kinds):
+        raise invalid("A limited-time offer needs a URL button, and one that copies its code when it expires.")
+    if "COPY_CODE" in kinds and kinds[0] != "COPY_CODE":
+        raise invalid("The button that copies the code comes first.")
+
+
+def _carousel(one: Json, sample: Sample, *, named: bool) -> Json:
+    """Two to ten cards that look alike (Meta: media card carousel templates)."""
+    cards = one.get("cards")
+    if not isinstance(cards, list) or not 2 <= len(cards) <= 10:
+        raise invalid("A carousel has 2 to 10 cards.")
+    made, looks = [], set()
+    for card in cards:
+        parts = _parts(card.get("components") if isinstance(card, dict) else None, ("HEADER", "BODY", "BUTTONS"))
+        form = str(parts.get("HEADER", {}).get("format")).upper()
+        kinds = _button_kinds(parts)
+        if form not in CARD_HEADERS or len(kinds) > 2 or not {*kinds} <= {"QUICK_REPLY", "URL", "PHONE_NUMBER"}:
+            raise invalid("A card has an image or a video and up to two buttons that reply, link or call.")
+        looks.add((form, "BODY" in parts, *kinds))
+        made.append({"components": _each(parts, sample, CARD_BODY, named=named)})
+    if len(looks) > 1:
+        raise invalid("All cards of a carousel must have the same components.")
+    return {**one, "cards": made}
+
+
+def _button_kinds(parts: Parts) -> list[str]:
+    found = parts.get("BUTTONS", {}).get("buttons")
+    return [str(one.get("type")).upper() for one in found or () if isinstance(one, dict)]
+
+
+def _text(one: Json, kind: str, subcode: int, most: int | None = None) -> str:
+    text, most = one.get("text"), most or SHORT[kind]
     if not isinstance(text, str) or not text.strip():
         raise refusal(subcode, "has no text")
-    if len(text) > SHORT[kind]:
-        raise refusal(2388040, kind, SHORT[kind])
+    if len(text) > most:
+        raise refusal(2388040, kind, most)
     return text
 
 
@@ -238,8 +313,8 @@ def _emoji(text: str) -> bool:
     return any(ord(c) >= 0x1F000 or 0x2600 <= ord(c) <= 0x27BF for c in text)
 
 
-def _body(one: Json, *, named: bool) -> Json:
-    text = _text(one, "body", 2388072)
+def _body(one: Json, longest: int, *, named: bool) -> Json:
+    text = _text(one, "body", 2388072, longest)
     if re.search(r"\n{3}", text):
         raise refusal(2388072, "can't have more than two consecutive new lines")
     names = _numbered(text, 2388072, named=named)
@@ -320,10 +395,10 @@ def _first(example: Any) -> str:
     return str((example[0] if example else "") if isinstance(example, list) else example or "")
 
 
-def _authentication(parts: dict[str, Json]) -> list[Json]:
+def _authentication(parts: Parts) -> list[Json]:
     """Meta writes the words of an authentication template; the call only switches them."""
-    if "HEADER" in parts:
-        raise invalid("Authentication templates have no header.")
+    if not {*parts} <= {"BODY", "FOOTER", "BUTTONS"}:
+        raise invalid("Authentication templates have a body, a footer and a button only.")
     body, footer = parts["BODY"], parts.get("FOOTER")
     if body.get("text"):
         raise invalid("The text of an authentication template is fixed; leave it out.")
@@ -343,14 +418,14 @@ def _authentication(parts: dict[str, Json]) -> list[Json]:
             raise invalid("code_expiration_minutes must be 1 to 90.")
         shown = f"This code expires in {minutes} minutes."
         made.append({"type": "FOOTER", "text": shown, "code_expiration_minutes": minutes})
-    buttons = (parts.get("BUTTONS") or {}).get("buttons")
-    if not isinstance(buttons, list) or len(buttons) != 1 or str(buttons[0].get("type")).upper() != "OTP":
+    if _button_kinds(parts) != ["OTP"]:
         raise invalid("An authentication template has exactly one button, of type OTP.")
-    kind = str(buttons[0].get("otp_type") or "").upper()
+    otp = parts["BUTTONS"]["buttons"][0]
+    kind = str(otp.get("otp_type") or "").upper()
     if kind not in OTP_LABELS:
         raise invalid(f"Param otp_type must be one of {{{', '.join(OTP_LABELS)}}}")
     url = OTP_URL.format(kind=kind)
-    label = str(buttons[0].get("text") or OTP_LABELS[kind])
+    label = str(otp.get("text") or OTP_LABELS[kind])
     button = {"type": "URL", "text": label, "url": url, "example": [url.replace("{{1}}", "123456")]}
     return [*made, {"type": "BUTTONS", "buttons": [button]}]
 
@@ -401,6 +476,7 @@ def texts(components: Sequence[Json]) -> str:
     found = [str(one.get("text") or "") for one in components]
     for one in components:
         found += [f"{b.get('text', '')} {b.get('url', '')}" for b in one.get("buttons") or ()]
+        found += [texts(card["components"]) for card in one.get("cards") or ()]
     return "\n".join(found)
 
 

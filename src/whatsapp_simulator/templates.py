@@ -15,7 +15,7 @@ from typing import Any
 from .errors import GraphError
 from .ids import Ids
 from .state import Json, Message, Options, Template
-from .template_rules import FORMATS, SHORT, VARIABLE, language, part, variables
+from .template_rules import FORMATS, SHORT, VARIABLE, language, variables
 
 BROKEN_TEXT = re.compile(r"[\n\t]| {5}")
 """What Meta refuses in a value: new lines, tabs, more than four blanks in a row."""
@@ -53,6 +53,10 @@ def furnish(ids: Ids, waba_id: str, base_url: str, now: float) -> list[Template]
 
 
 def _here(component: Json, base_url: str) -> Json:
+    """A component whose sample files are found at this simulator."""
+    if "cards" in component:
+        cards = [{"components": [_here(one, base_url) for one in card["components"]]} for card in component["cards"]]
+        return {**component, "cards": cards}
     handles = component.get("example", {}).get("header_handle")
     return {**component, "example": {"header_handle": [base_url + one for one in handles]}} if handles else component
 
@@ -103,31 +107,75 @@ Medium = Callable[[str, Json], Json]
 
 
 def filled(template: Template, given: Any, medium: Medium) -> Json:
-    """What the customer reads: ``{header?, body, footer?, buttons}``. Raises ``GraphError`` as Meta would when the
-    message's components don't fit the template."""
-    if given is not None and not (isinstance(given, list) and all(isinstance(one, dict) for one in given)):
-        raise GraphError(132018, "components must be an array of objects.")
-    sent = _by_place(given or ())
-    components, named = template.components, template.parameter_format == "NAMED"
+    """What the customer reads: ``{header?, offer?, body?, footer?, buttons, cards?}``. Raises ``GraphError`` as Meta
+    would when the message's components don't fit the template."""
+    return _assembled(template.components, given, medium, named=template.parameter_format == "NAMED")
+
+
+def buttons(shown: Json) -> list[Json]:
+    """All buttons of a filled template, those of its cards too."""
+    return [*shown["buttons"], *(button for card in shown.get("cards", ()) for button in card["buttons"])]
+
+
+def _assembled(components: Sequence[Json], given: Any, medium: Medium, *, named: bool) -> Json:
+    """A template, or a card of its carousel, with its places filled."""
+    sent = _by_place(_objects(given, "components"))
+    parts = {one["type"]: one for one in components}
     shown: Json = {"buttons": []}
-    header = part(components, "HEADER")
-    values = _parameters(sent.pop("header", {}))
+    header, values = parts.get("HEADER"), _parameters(sent.pop("header", {}))
     if header is not None and header["format"] != "TEXT":
         shown["header"] = _medium(header["format"], values, medium)
     else:
         text = _placed(str(header["text"]) if header else "", values, "header", named=named)
         if header is not None:
             shown["header"] = {"type": "text", "text": text}
-    body = part(components, "BODY") or {}
-    shown["body"] = _placed(str(body.get("text", "")), _parameters(sent.pop("body", {})), "body", named=named)
-    if (footer := part(components, "FOOTER")) is not None:
-        shown["footer"] = footer["text"]
+    if "LIMITED_TIME_OFFER" in parts:
+        shown["offer"] = _offer(parts["LIMITED_TIME_OFFER"]["limited_time_offer"], sent.pop("limited_time_offer", {}))
+    body, values = parts.get("BODY"), _parameters(sent.pop("body", {}))
+    if body is not None or values:
+        shown["body"] = _placed(str(body["text"]) if body else "", values, "body", named=named)
+    if "FOOTER" in parts:
+        shown["footer"] = parts["FOOTER"]["text"]
     if sent.pop("footer", {}).get("parameters"):
         raise GraphError(132018, "A footer takes no parameters.")
-    for index, button in enumerate((part(components, "BUTTONS") or {}).get("buttons", ())):
+    for index, button in enumerate(parts.get("BUTTONS", {}).get("buttons", ())):
         shown["buttons"].append(_button(button, index, sent.pop(f"button {index}", None)))
+    if "CAROUSEL" in parts:
+        shown["cards"] = _cards(parts["CAROUSEL"]["cards"], sent.pop("carousel", {}), medium, named=named)
     if sent:
         raise GraphError(132018, f"The template has no {', '.join(sorted(sent))}.")
+    return shown
+
+
+def _objects(given: Any, what: str) -> list[Json]:
+    if given is None:
+        return []
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise GraphError(132018, f"{what} must be an array of objects.")
+    return given
+
+
+def _cards(cards: Sequence[Json], given: Json, medium: Medium, *, named: bool) -> list[Json]:
+    """Every card of the template, and no other."""
+    sent = {str(card.get("card_index")): card for card in _objects(given.get("cards"), "cards")}
+    if {*sent} != {str(index) for index in range(len(cards))}:
+        raise GraphError(132018, f"carousel: cards 0 to {len(cards) - 1} are needed, each once")
+    return [
+        _assembled(card["components"], sent[str(index)].get("components"), medium, named=named)
+        for index, card in enumerate(cards)
+    ]
+
+
+def _offer(offer: Json, given: Json) -> Json:
+    """``expires_at``: unix seconds."""
+    shown: Json = {"text": offer["text"]}
+    if offer.get("has_expiration"):
+        values = _parameters(given)
+        value = values[0].get("limited_time_offer") if values else None
+        at = value.get("expiration_time_ms") if isinstance(value, dict) else None
+        if not isinstance(at, int):
+            raise GraphError(131008, "limited_time_offer: expiration_time_ms is required")
+        shown["expires_at"] = at / 1000
     return shown
 
 
@@ -141,7 +189,7 @@ def _by_place(given: Sequence[Json]) -> dict[str, Json]:
             if not index.isdigit():
                 raise GraphError(131008, "buttons: The parameter index is required.")
             place = f"button {int(index)}"
-        elif place not in ("header", "body", "footer"):
+        elif place not in ("header", "body", "footer", "limited_time_offer", "carousel"):
             raise GraphError(132018, f"Components of type {place or 'none'} aren't supported here.")
         if place in found:
             raise GraphError(132018, f"There is more than one component for {place}.")
@@ -150,10 +198,7 @@ def _by_place(given: Sequence[Json]) -> dict[str, Json]:
 
 
 def _parameters(component: Json) -> list[Json]:
-    found = component.get("parameters") or []
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise GraphError(132018, "parameters must be an array of objects.")
-    return found
+    return _objects(component.get("parameters"), "parameters")
 
 
 def _placed(text: str, values: list[Json], where: str, *, named: bool) -> str:
@@ -225,7 +270,7 @@ def _medium(form: str, values: list[Json], medium: Medium) -> Json:
 def _button(button: Json, index: int, given: Json | None) -> Json:
     """A button as the customer sees it. ``given``: the message's component for it."""
     kind, mode = button["type"], MODES.get(button["type"])
-    value = _parameters(given)[0] if given and _parameters(given) else {}
+    value = next(iter(_parameters(given or {})), {})
     if given is not None and str(given.get("sub_type") or "").lower() != mode:
         raise GraphError(132018, f"buttons: Button at index {index} is of type {kind}")
     shown: Json = {key: button[key] for key in ("type", "text", "url", "phone_number") if key in button}

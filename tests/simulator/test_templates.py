@@ -619,6 +619,87 @@ async def test_an_upload_session_says_what_it_is_for(maker, query, words):
     assert words in (await maker.sim.error("POST", f"100000000000001/uploads?{query}"))["message"]
 
 
+async def test_an_offer_runs_out_and_its_code_can_be_copied(maker):
+    ends = int((maker.sim.world.now() + DAY) * 1000)
+    offer = {"type": "limited_time_offer", "limited_time_offer": {"expiration_time_ms": ends}}
+    until = {"type": "limited_time_offer", "parameters": [offer]}
+    code = {"type": "button", "sub_type": "copy_code", "index": "0"}
+    code["parameters"] = [{"type": "coupon_code", "coupon_code": "CAKE50"}]
+    await maker.sim.post("/control/options", us_marketing=True)
+    sent = await maker.send("weekend_offer", values("Ann"), until, code)
+    shown = maker.sim.world.state.messages[sent["id"]].shown
+    assert shown["offer"] == {"text": "Weekend cakes", "expires_at": ends / 1000}
+    assert shown["buttons"][0]["value"] == "CAKE50"
+    assert (await maker.cannot_send("weekend_offer", values("Ann"), code))["code"] == 131008
+    assert (await maker.cannot_send("weekend_offer", values("Ann"), until))["code"] == 131008
+
+
+def _card(index: int, price: str) -> dict[str, Any]:
+    image = {"type": "header", "parameters": [{"type": "image", "image": {"link": "https://example.com/a.png"}}]}
+    reply_to = {"type": "button", "sub_type": "quick_reply", "index": 0}
+    reply_to["parameters"] = [{"type": "payload", "payload": f"CAKE{index}"}]
+    return {"card_index": index, "components": [image, values(price), reply_to]}
+
+
+async def test_a_carousel_takes_every_card_and_each_replies_for_itself(maker):
+    await maker.sim.post("/control/options", us_marketing=True)
+    cards = {"type": "carousel", "cards": [_card(1, "$5"), _card(0, "$4")]}
+    sent = await maker.send("two_cakes", values("Ann"), cards)
+    shown = maker.sim.world.state.messages[sent["id"]].shown
+    assert [card["body"] for card in shown["cards"]] == ["Lemon cake for $4 a slice", "Almond cake for $5 a slice"]
+    await maker.sim.post("/control/customers/c1/tap", message=sent["id"], choice="CAKE1")
+    await maker.sim.flush()
+    assert maker.sim.platform.messages()[-1]["button"] == {"payload": "CAKE1", "text": "Keep me one"}
+
+    for wrong in ([], [_card(0, "$4")], [_card(0, "$4"), _card(2, "$5")]):
+        error = await maker.cannot_send("two_cakes", values("Ann"), {"type": "carousel", "cards": wrong})
+        assert error["code"] == 132018
+    error = await maker.cannot_send(
+        "two_cakes", values("Ann"), {"type": "carousel", "cards": [_card(0, ""), _card(1, "$5")]}
+    )
+    assert error["code"] == 131008
+
+
+async def test_offers_and_carousels_are_marketing_and_look_as_meta_wants(maker):
+    deal = {"type": "LIMITED_TIME_OFFER", "limited_time_offer": {"text": "Two days", "has_expiration": True}}
+    link = {"type": "URL", "text": "See", "url": "https://example.com"}
+    copy = {"type": "COPY_CODE", "example": "CAKE"}
+
+    async def wrong(*components: Any, **more: Any) -> str:
+        return str((await maker.refused(*components, **{"category": "MARKETING", **more}))["message"])
+
+    assert "marketing" in await wrong(deal, BODY, buttons(copy, link), category="UTILITY")
+    assert "copies" in await wrong(deal, BODY, buttons(link))
+    assert "first" in await wrong(deal, BODY, buttons(link, copy))
+    assert "footer" in await wrong(deal, BODY, {"type": "FOOTER", "text": "x"}, buttons(copy, link))
+    long = {"type": "LIMITED_TIME_OFFER", "limited_time_offer": {"text": "x" * 17}}
+    assert (await maker.refused(long, BODY, buttons(link), category="MARKETING"))["error_subcode"] == 2388040
+    await maker.approved(deal, BODY, buttons(copy, link), category="MARKETING", name="deal")
+
+    picture = (await maker.sim.http.get("/control/media/77?kind=image")).content
+    top = header(format="IMAGE", example={"header_handle": [await _upload(maker, picture, "image/png")]})
+    one, other = {"components": [top, buttons(reply("Yes"))]}, {"components": [top, buttons(link)]}
+    assert "2 to 10" in await wrong(BODY, {"type": "CAROUSEL", "cards": [one]})
+    assert "same components" in await wrong(BODY, {"type": "CAROUSEL", "cards": [one, other]})
+    assert "image" in await wrong(BODY, {"type": "CAROUSEL", "cards": [{"components": [buttons(link)]}] * 2})
+    assert "body only" in await wrong(BODY, buttons(link), {"type": "CAROUSEL", "cards": [one, one]})
+    await maker.approved(BODY, {"type": "CAROUSEL", "cards": [one, one]}, category="MARKETING", name="deck")
+
+
+async def test_what_could_not_be_delivered_in_its_time_to_live_is_dropped(maker):
+    assert "message_send_ttl" in (await maker.refused(BODY, message_send_ttl_seconds=20))["message"]
+    made = await maker.approved(message_send_ttl_seconds=3600)
+    assert (await maker.sim.graph("GET", f"{made}?fields=message_send_ttl_seconds"))["message_send_ttl_seconds"] == 3600
+    await maker.sim.post("/control/customers/c1/present", online=False)
+    late = await maker.send("bike_ready", values("Ann", "six"))
+    await maker.later(3601)
+    soon = await maker.send("bike_ready", values("Ann", "six"))
+    await maker.sim.post("/control/customers/c1/present", online=True)
+    await maker.sim.flush()
+    assert {s["status"] for s in maker.sim.platform.statuses(late["id"])} == {"sent"}
+    assert {s["status"] for s in maker.sim.platform.statuses(soon["id"])} == {"sent", "delivered"}
+
+
 async def test_a_quick_reply_comes_back_as_a_button_with_the_payload_of_its_message(maker):
     await maker.approved(BODY, buttons(reply("Thanks"), reply("Not now")))
     given = {"type": "button", "sub_type": "quick_reply", "index": "1"}

@@ -1,5 +1,6 @@
 // One message as a bubble. `side` is who looks: "business" (the phone of the business) or "customer".
 
+import { clock } from "./api.js";
 import { h, hm, icon, number } from "./dom.js";
 
 export const mine = (message, side) => message.direction === (side === "business" ? "out" : "in");
@@ -92,6 +93,8 @@ export function bubble(message, side, hooks) {
     own && ["failed", "error"].includes(message.status) && h("span", { class: "not-sent" }, "Not delivered", message.error ? ` (${message.error})` : ""),
   );
   const buttons = message.revoked ? [] : choices(message, side, hooks);
+  const deck = message.shown?.cards;
+  if (deck && !message.revoked) row.querySelector(".stack").insertBefore(cards(deck, side, hooks, (choice) => hooks.tap(message, choice)), row.querySelector(".reactions"));
   if (buttons.length) row.querySelector(".stack").insertBefore(h("div", { class: "choices" }, buttons), row.querySelector(".reactions"));
   holds(row, () => hooks.menu(message, body));
   return row;
@@ -252,10 +255,22 @@ function poll(content) {
 
 // ---- messages with choices --------------------------------------------------------------------------------------
 
-/** A template with its places filled: {header?, body, footer?, buttons}. */
-function template({ header, body, footer }, hooks) {
+/** A template with its places filled: {header?, offer?, body?, footer?, buttons, cards?}. */
+function template({ header, offer, body, footer }, hooks) {
   const tops = { text: () => h("p", { class: "words top-words" }, header.text), image: () => picture(header.image, hooks), video: () => film(header.video), document: () => paper(header.document), location: () => place(header.location) };
-  return [header && tops[header.type](), words(body), footer && h("p", { class: "words muted small" }, footer)];
+  return [header && tops[header.type](), offer && deal(offer), body && words(body), footer && h("p", { class: "words muted small" }, footer)];
+}
+
+/** The strip of a limited-time offer. */
+function deal({ text, expires_at }) {
+  const left = expires_at && Math.round((expires_at - clock.now()) / 3600);
+  const ends = left > 48 ? `Ends in ${Math.round(left / 24)} days` : left > 0 ? `Ends in ${left} h` : "Ended";
+  return h("div", { class: "deal" }, icon("waiting"), h("span", {}, h("b", {}, text), expires_at && h("small", {}, ends)));
+}
+
+/** The cards of a carousel, each with a picture, words and buttons of its own. */
+function cards(shown, side, hooks, press) {
+  return h("div", { class: "cards", tabindex: 0, "aria-label": "Cards" }, shown.map((card) => h("div", { class: "card-item" }, h("div", { class: "bubble" }, template(card, hooks)), card.buttons.map((one) => templateButton(one, side, press)))));
 }
 
 const OTP = "https://www.whatsapp.com/otp/";

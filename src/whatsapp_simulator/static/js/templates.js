@@ -58,14 +58,22 @@ function placed(component, key) {
   return component.text.replace(VARIABLE, (place, name) => values[name] ?? place);
 }
 
-/** A template as a customer would read it, its places filled with the examples. */
-function sample({ components }) {
+/** Components as a customer would read them, their places filled with the examples. */
+function sampled(components) {
   const part = Object.fromEntries(components.map((one) => [one.type, one]));
-  const shown = { body: placed(part.BODY, "body_text"), footer: part.FOOTER?.text, buttons: part.BUTTONS?.buttons ?? [] };
+  const shown = { body: part.BODY && placed(part.BODY, "body_text"), footer: part.FOOTER?.text, buttons: part.BUTTONS?.buttons ?? [] };
+  const offer = part.LIMITED_TIME_OFFER?.limited_time_offer;
+  if (offer) shown.offer = { text: offer.text, expires_at: offer.has_expiration ? clock.now() + 2 * 86400 : null };
+  if (part.CAROUSEL) shown.cards = part.CAROUSEL.cards.map((card) => sampled(card.components));
   const form = part.HEADER?.format?.toLowerCase();
   if (form === "text") shown.header = { type: "text", text: placed(part.HEADER, "header_text") };
   else if (form === "location") shown.header = { type: form, location: { latitude: 41.3874, longitude: 2.1686, name: "A place" } };
   else if (form) shown.header = { type: form, [form]: { link: part.HEADER.example.header_handle[0], filename: "sample.pdf" } };
+  return shown;
+}
+
+function sample({ components }) {
+  const shown = sampled(components);
   return { id: "sample", type: "template", shown, text: shown.body, direction: "out", content: {}, at: clock.now(), status: "read", reactions: {}, edits: [] };
 }
 
