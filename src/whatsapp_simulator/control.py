@@ -460,6 +460,8 @@ def _wanted(query: dict[str, str]) -> Filter:
             code=int(query["code"]) if query.get("code") else None,
             to=query.get("to", ""),
             fault=query.get("fault", ""),
+            refused=query.get("refused") == "1",
+            spoiled=query.get("spoiled") == "1",
             begin=float(query.get("begin") or "-inf"),
             until=float(query.get("until") or "inf"),
         )

@@ -81,6 +81,10 @@ class Filter:
     code: int | None = None
     to: str = ""
     fault: str = ""
+    refused: bool = False
+    """Answered with an error."""
+    spoiled: bool = False
+    """Struck by a fault."""
     begin: float = float("-inf")
     until: float = float("inf")
 
@@ -92,6 +96,8 @@ class Filter:
             and self.code in (None, seen.code)
             and self.to in ("", seen.to)
             and self.fault in ("", seen.fault)
+            and not (self.refused and seen.status < 400)
+            and not (self.spoiled and seen.fault is None)
             and self.begin <= seen.at < self.until
         )
 

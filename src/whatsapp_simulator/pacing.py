@@ -73,6 +73,14 @@ def above(instants: Sequence[Instant], limit: int, window: int = SECOND) -> int:
     return count
 
 
+def by_second(instants: Sequence[Instant]) -> list[tuple[int, int, int, int]]:
+    """Seconds of the clock in which there was something: out, in, refused."""
+    counts: dict[int, list[int]] = {}
+    for one in instants:
+        counts.setdefault(one.us // SECOND, [0, 0, 0])[min(_CODE[one.kind], 2)] += 1
+    return [(second, out, came, refused) for second, (out, came, refused) in counts.items()]
+
+
 def judge(instants: Sequence[Instant], limit: int, window: float = 1.0) -> Json:
     """What ``GET /control/pacing`` tells of a number. ``used``: accepted sends and customers' messages from the first
     instant to the last, as a share of what the limit allows in that time."""

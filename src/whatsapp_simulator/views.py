@@ -157,7 +157,7 @@ def _contacts(world: World, _: dict[str, str], at: dict[str, str]) -> Json:
 
 def _pacing(world: World, query: dict[str, str], _: dict[str, str]) -> Json:
     """How fast numbers spoke: ``phone`` (an id; else all), ``since`` and ``until`` (unix seconds), ``window`` (seconds,
-    1), ``limit`` (else Meta's), ``instants=1`` for each message's."""
+    1), ``limit`` (else Meta's), ``seconds=1`` and ``instants=1`` for each second's counts and each message's time."""
     phones = [world.phone(query["phone"])] if query.get("phone") else list(world.state.phones.values())
     try:
         since, until = (float(query[key]) if query.get(key) else None for key in ("since", "until"))
@@ -170,6 +170,8 @@ def _pacing(world: World, query: dict[str, str], _: dict[str, str]) -> Json:
     for phone in phones:
         found = world.timeline(phone).between(since, until)
         one = {"phone": phone.id, **pacing.judge(found, number(query, "limit", world.throughput(phone)), window)}
+        if query.get("seconds") == "1":
+            one["seconds"] = pacing.by_second(found)
         if query.get("instants") == "1":
             one["instants"] = [[instant.us, instant.kind] for instant in found]
         told.append(one)

@@ -61,6 +61,8 @@ async def test_it_is_filtered_by_what_became_of_a_request(sim):
         (f"begin={at}", 0),
         (f"until={at}&path=/messages", 3),
         ("fault=slow", 0),
+        ("spoiled=1", 0),
+        ("refused=1", 1),
     ):
         assert len((await sim.get(f"/control/log?{query}"))["requests"]) == count, query
     assert "number" in (await sim.get("/control/log?code=many", 400))["error"]

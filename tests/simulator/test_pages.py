@@ -459,13 +459,55 @@ def test_the_operator_moves_the_clock_and_arms_a_fault(served, window):
     start.get_by_text("Real time").wait_for()
     start.get_by_label("Code").fill("131026")
     start.get_by_role("button", name="Arm").click()
-    start.get_by_text("Next 1: fail 131026").wait_for()
+    start.get_by_text("Next 1: sends fail after a 200, 131026 undeliverable").wait_for()
     _write(_open(window, "/customer/c1"), "hi")
     served.send(token, type="text", text={"body": "hello"})
-    start.get_by_text("Next 1: fail 131026").wait_for(state="detached")
+    start.get_by_text("Next 1: sends fail").wait_for(state="detached")
     line = start.locator("#requests .line", has_text="/messages")
     line.click()
     line.locator("pre", has_text='"body": "hello"').wait_for()
+
+
+@pytest.mark.browser
+def test_the_operator_sets_limits_by_hand_and_sees_the_pace(served, window):
+    token = served.connect()
+    start = _open(window, "/")
+    start.get_by_label("Messages a second").fill("2")
+    start.keyboard.press("Tab")
+    start.get_by_label("Has a payment method").uncheck()
+    start.get_by_text("can't pay").wait_for()
+    assert served.get("/control/options")["throughput"] == 2
+    for _ in range(4):
+        body = {"messaging_product": "whatsapp", "to": "14155550171", "type": "text", "text": {"body": "hi"}}
+        headers = {"authorization": f"Bearer {token}"}
+        served.http.post(f"/v26.0/{served.phone['id']}/messages", json=body, headers=headers)
+    told = served.get(f"/control/pacing?phone={served.phone['id']}")
+    assert told["too_fast"] > 0
+    pace = start.locator(".pace", has_text=f"{told['out']} out · {told['too_fast']} too fast")
+    pace.get_by_role("img", name="messages went out in the last minute").wait_for()
+    start.get_by_label("Which requests").select_option("Refused")
+    start.locator("#requests .line", has_text="130429").nth(told["too_fast"] - 1).wait_for()
+    assert start.locator("#requests .line", has_text="200").count() == 0
+
+
+@pytest.mark.browser
+def test_a_fault_is_meant_for_some_and_says_so(served, window):
+    start = _open(window, "/")
+    start.get_by_label("What happens").select_option("are done, never answered")
+    start.get_by_label("How many").fill("")
+    start.get_by_label("Chance, %").fill("12.5")
+    start.get_by_label("After seconds").fill("3")
+    start.get_by_text("Only some of them").click()
+    start.get_by_label("To", exact=True).fill("+1 415-555-0171")
+    start.locator("select[name=phone]").select_option("Café Aurora")
+    start.get_by_label("For minutes").fill("10")
+    start.get_by_role("button", name="Arm", exact=True).click()
+    start.get_by_text("12.5 % of sends to +1 415 555 0171 from Café Aurora are done, never answered, 3 s").wait_for()
+    (fault,) = served.get("/control/faults")["faults"]
+    assert (fault["effect"], fault["times"], fault["probability"]) == ("no_answer", None, 0.125)
+    assert (fault["to"], fault["phone"], fault["seconds"]) == ("14155550171", served.phone["id"], 3)
+    start.get_by_role("button", name="Remove").click()
+    start.get_by_text("12.5 % of sends").wait_for(state="detached")
 
 
 @pytest.mark.browser

@@ -19,15 +19,19 @@ export function fill(element, ...children) {
   element.replaceChildren(...shown(children));
 }
 
-/** The same for a panel that somebody may be using: the focus stays, and what is half written isn't taken away. */
+/** The same for a panel that somebody may be using: the focus stays, what is open stays open, and what is half written
+    isn't taken away. */
 export function refill(element, ...children) {
   const all = () => [...element.querySelectorAll("a, button, input, select")];
   const active = document.activeElement;
   const place = all().indexOf(active);
   // A field in a form waits for its button; any other is saved when it is left.
-  const unsaved = (one) => one.matches("input") && one.value !== one.defaultValue && (one.form || one === active);
+  const unsaved = (one) => one.matches("input:not([type=checkbox])") && one.value !== one.defaultValue && (one.form || one === active);
   if (place >= 0 && (active.matches("select") || all().some(unsaved))) return;
+  const folds = () => [...element.querySelectorAll("details")];
+  const open = folds().map((one) => one.open);
   fill(element, ...children);
+  folds().forEach((one, index) => (one.open = open[index] ?? one.open));
   all()[place]?.focus();
 }
 

@@ -2,6 +2,9 @@
 
 import { clock, get, listen, post, soon } from "./api.js";
 import { ask, avatar, field, fill, full, h, hms, icon, number, reconcile, refill, toast, tried } from "./dom.js";
+import { drawFaults } from "./faults.js";
+import { drawLimits } from "./limits.js";
+import { drawPace } from "./pace.js";
 import { badges } from "./people.js";
 
 const HOUR = 3600;
@@ -53,9 +56,16 @@ function clockCard() {
   const move = (advance) => () => post("/control/clock", { advance });
   fill(
     $("clock"),
-    h("div", { class: "stack" }, h("h2", {}, "Clock"), face, h("div", { class: "buttons" }, button("+1 h", move(HOUR)), button("+25 h", move(25 * HOUR)), button("+8 days", move(8 * 24 * HOUR)), button("+14 days", move(14 * 24 * HOUR)), button("Back to real", () => post("/control/clock", { advance: -clock.offset })))),
+    h("div", { class: "stack" }, h("h2", {}, "Clock"), face, h("div", { class: "buttons" }, button("+1 h", move(HOUR)), button("+25 h", move(25 * HOUR)), button("+8 days", move(8 * 24 * HOUR)), button("+14 days", move(14 * 24 * HOUR)), button("Set …", setClock), button("Back to real", () => post("/control/clock", { advance: -clock.offset })))),
   );
   tick();
+}
+
+/** To a time that somebody names, in the time zone of this browser. */
+async function setClock() {
+  const here = new Date((clock.now() - new Date().getTimezoneOffset() * 60) * 1000).toISOString().slice(0, 16);
+  const given = await ask({ title: "Set the clock", text: "What is due until then happens, webhooks included.", fields: [field("Date and time", h("input", { name: "at", type: "datetime-local", value: here, required: true }))], yes: "Set" });
+  if (given) await post("/control/clock", { advance: new Date(given.at).getTime() / 1000 - clock.now() });
 }
 
 function tick() {
@@ -118,58 +128,13 @@ addEventListener("message", ({ origin, data }) => {
   if (origin === location.origin && typeof data === "string") heard.textContent = data;
 });
 
-// ---- faults and behaviour -------------------------------------------------------------------------------------------
-
-const CODES = { 131047: "window closed", 131026: "undeliverable", 130429: "too fast", 131056: "too fast to one person", 131049: "not delivered, engagement", 131050: "opted out", 131048: "spam limit", 131000: "something went wrong", 131016: "unavailable", 131031: "account locked", 132015: "template paused", 190: "token invalid", 4: "too many calls" };
-
-function faults() {
-  const { delivery } = state;
-  const set = tried((body) => post("/control/delivery", body));
-  const check = (label, checked, work) => h("label", { class: "check" }, h("input", { type: "checkbox", checked, onchange: (event) => work(event.target.checked) }), label);
-  const form = h(
-    "form",
-    { class: "stack" },
-    h("h3", {}, "The next sends"),
-    h(
-      "div",
-      { class: "form-grid" },
-      field("What happens", h("select", { name: "effect" }, [["fail", "fail after a 200"], ["error", "are refused"], ["slow", "are answered late"], ["no_answer", "get no answer, but are done"], ["lost", "get no answer and aren't done"], ["half_answer", "get half an answer"]].map(([value, name]) => h("option", { value }, name)))),
-      field("How many", h("input", { name: "times", type: "number", min: 1, value: 1, required: true })),
-      field("Code", h("input", { name: "code", type: "number", value: 131026, list: "codes", required: true })),
-      field("To", h("input", { name: "to", inputmode: "tel", placeholder: "anybody", autocomplete: "off" })),
-    ),
-    h("datalist", { id: "codes" }, Object.entries(CODES).map(([code, name]) => h("option", { value: code }, name))),
-    h("button", { class: "button small", type: "submit" }, "Arm"),
-  );
-  form.addEventListener(
-    "submit",
-    tried(async (event) => {
-      event.preventDefault();
-      const given = Object.fromEntries(new FormData(form));
-      await post("/control/faults", { effect: given.effect, code: Number(given.code), times: Number(given.times), ...(given.to && { to: given.to }) });
-      form.reset();
-      toast("Armed");
-    }),
-  );
-  refill(
-    $("faults"),
-    h(
-      "div",
-      { class: "stack" },
-      h("h2", {}, "What goes wrong"),
-      check("Webhooks come twice, half of them", delivery.duplicate > 0, (on) => set({ duplicate: on ? 0.5 : 0 })),
-      check("Webhooks come out of order", delivery.shuffle, (on) => set({ shuffle: on })),
-      check("Webhooks are held back", delivery.paused, (on) => set({ paused: on })),
-      form,
-      state.faults.map((fault) => h("p", { class: "fault" }, h("span", {}, `${fault.times === null ? "Every send" : `Next ${fault.times}`}${fault.to ? ` to ${fault.to}` : ""}: ${fault.effect} ${fault.code}`), h("button", { type: "button", "aria-label": "Remove", onclick: tried(() => post(`/control/faults/${fault.id}`, {}, "DELETE")) }, icon("close")))),
-    ),
-  );
-}
+// ---- behaviour ----------------------------------------------------------------------------------------------------
 
 function behaviour() {
   const { options } = state;
   const set = tried((body) => post("/control/options", body));
   const check = (key, label) => h("label", { class: "check" }, h("input", { type: "checkbox", checked: options[key], onchange: (event) => set({ [key]: event.target.checked }) }), label);
+  const choice = (key, label, values) => field(label, h("select", { onchange: (event) => set({ [key]: event.target.value }) }, Object.entries(values).map(([value, name]) => h("option", { value, selected: value === options[key] }, name))));
   refill(
     $("behaviour"),
     h(
@@ -178,10 +143,10 @@ function behaviour() {
       h("h2", {}, "How Meta behaves"),
       check("auto_deliver", "Messages are delivered at once"),
       check("auto_read", "Customers read everything"),
-      check("pair_limit", "One message per 6 s to one person"),
       check("product_ticked", "Configuration has coexistence ticked (v4)"),
       check("app_statuses", "Statuses for messages from the phone"),
-      field("A send outside the window", h("select", { onchange: (event) => set({ window_error: event.target.value }) }, [["async", "is accepted, then fails"], ["sync", "is refused at once"]].map(([value, name]) => h("option", { value, selected: value === options.window_error }, name)))),
+      choice("window_error", "A send outside the window", { async: "is accepted, then fails", sync: "is refused at once" }),
+      choice("unknown_recipients", "A send to a stranger", { undeliverable: "is accepted, then fails", create: "makes a customer" }),
       h("div", { class: "buttons" }, button("Start over …", startOver)),
     ),
   );
@@ -205,15 +170,31 @@ const pretty = (text) => {
 };
 const tone = (status) => (status >= 200 && status < 300 ? "pill good" : "pill bad");
 
-async function newest(kind, path) {
+const FILTERS = { "": "Everything", "path=/messages&method=post": "Sends", "refused=1": "Refused", "spoiled=1": "Spoiled by a fault" };
+let filter = "";
+
+function filters() {
+  const choose = ({ target }) => {
+    filter = target.value;
+    seen.requests = [];
+    $("all").href = `/control/log.ndjson?${filter}`;
+    passing();
+  };
+  fill($("filter"), h("select", { "aria-label": "Which requests", onchange: choose }, Object.entries(FILTERS).map(([value, name]) => h("option", { value }, name))), h("a", { id: "all", href: "/control/log.ndjson", download: "requests.ndjson" }, "Download all"));
+}
+
+async function newest(kind, path, query = "") {
   const since = seen[kind][0]?.seq ?? 0;
-  const found = (await get(`${path}?since=${since}&limit=${SHOWN}&bodies=1`))[kind];
+  const found = (await get(`${path}?since=${since}&limit=${SHOWN}&bodies=1&${query}`))[kind];
   seen[kind] = [...found.reverse(), ...seen[kind]].slice(0, SHOWN);
 }
 
+/** The second and its thousandths: what pacing is looked at by. */
+const precise = (at) => `${hms(at)}.${String(Math.floor((at % 1) * 1000)).padStart(3, "0")}`;
+
 function requestLine({ one }) {
   const body = () => [one.body && [h("b", {}, "Asked"), `\n${json(one.body)}\n`], one.query && Object.keys(one.query).length > 0 && [h("b", {}, "Query"), `\n${json(one.query)}\n`], h("b", {}, "Answered"), `\n${json(one.answer)}`];
-  return details(h("summary", {}, h("time", {}, hms(one.at)), h("span", { class: "pill plain" }, one.method), h("code", {}, one.path), h("span", { class: tone(one.status) }, one.status, one.code ? ` · ${one.code}` : ""), h("span", { class: "ms" }, `${one.ms} ms`)), body);
+  return details(h("summary", {}, h("time", {}, precise(one.at)), h("span", { class: "pill plain" }, one.method), h("code", {}, one.path, one.to && ` → ${one.to}`), h("span", { class: tone(one.status) }, one.status || "none", one.code ? ` · ${one.code}` : "", one.fault && ` · ${one.fault === "error" ? "by fault" : one.fault.replace("_", " ")}`), h("span", { class: "ms" }, `${one.ms} ms`)), body);
 }
 
 function deliveryLine({ one }) {
@@ -234,7 +215,7 @@ function details(summary, inside) {
 const lines = (id, list, make) => reconcile($(id), list.map((one) => ({ key: one.seq, signature: String(one.status), one })), make);
 
 const passing = soon(async () => {
-  await Promise.all([newest("requests", "/control/log"), newest("deliveries", "/control/deliveries")]);
+  await Promise.all([newest("requests", "/control/log", filter), newest("deliveries", "/control/deliveries"), drawPace($("paces"), state.phones)]);
   last = seen.deliveries[0] ?? null;
   lines("requests", seen.requests, requestLine);
   lines("deliveries", seen.deliveries, deliveryLine);
@@ -251,20 +232,24 @@ const refresh = soon(async () => {
   phones();
   customers();
   addresses();
-  faults();
-  behaviour();
+  cards();
 });
+
+function cards() {
+  drawFaults($("faults"), state);
+  drawLimits($("limits"), state);
+  behaviour();
+}
 
 await clock.read();
 [state, { customers: people }] = await Promise.all([get("/control/state"), get("/control/customers")]);
-for (const draw of [phones, customers, clockCard, addresses, signup, faults, behaviour]) draw();
+for (const draw of [phones, customers, clockCard, addresses, signup, cards, filters]) draw();
 passing();
 setInterval(tick, 1000);
 // The courier tells nobody of a delivery: it is looked for while the page is seen.
 setInterval(() => document.visibilityState === "visible" && passing(), 1500);
 listen(({ kind }) => {
-  if (["phone", "session", "customer", "app", "options", "fault", "reload", "reset"].includes(kind)) refresh();
+  if (["phone", "session", "customer", "app", "options", "fault", "waba", "reload", "reset"].includes(kind)) refresh();
   if (kind === "reset") seen.requests = seen.deliveries = [];
-  if (kind === "request" && state.faults.length) refresh(); // it may have used one up
   if (kind !== "typing") passing();
 });
