@@ -43,6 +43,7 @@ class Template:
     components: list[dict[str, Any]]
     parameter_format: str
     status: str
+    status_v: int
     reason: str | None
     paused_until: datetime | None
     quality: str

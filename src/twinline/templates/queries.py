@@ -12,9 +12,9 @@ from twinline.db import Tx, as_json
 from twinline.templates.models import Account, Template
 
 COLUMNS = """
-    t.organisation_id, t.waba_id, t.id, t.name, t.language, t.components, t.parameter_format, t.status, t.reason,
-    t.paused_until, t.quality, t.category, t.next_category, t.next_category_at, t.fallbacks, t.edited, t.sample,
-    t.fetched_at
+    t.organisation_id, t.waba_id, t.id, t.name, t.language, t.components, t.parameter_format, t.status, t.status_v,
+    t.reason, t.paused_until, t.quality, t.category, t.next_category, t.next_category_at, t.fallbacks, t.edited,
+    t.sample, t.fetched_at
 """
 
 ACCOUNTS = """
@@ -111,7 +111,6 @@ DELETE = """
 UPDATE templates SET status = 'DELETED', status_v = greatest(status_v, %(version)s), gone_at = %(at)s
 WHERE organisation_id = %(organisation)s AND waba_id = %(waba)s AND name = %(name)s
   AND (%(id)s::text IS NULL OR id = %(id)s) AND gone_at IS NULL
-RETURNING id
 """
 
 EDITED = """
@@ -239,10 +238,9 @@ async def vanished(tx: Tx, organisation_id: int, waba_id: str, ids: Sequence[str
 
 async def delete(
     tx: Tx, organisation_id: int, waba_id: str, name: str, template_id: str | None, version: int, at: datetime
-) -> int:
-    """How many languages that were."""
+) -> None:
     named = {"organisation": organisation_id, "waba": waba_id, "name": name, "id": template_id}
-    return await tx.execute(DELETE, {**named, "version": version, "at": at})
+    await tx.execute(DELETE, {**named, "version": version, "at": at})
 
 
 async def edited(tx: Tx, template: Template, at: datetime, sample: dict[str, Any] | None) -> None:

@@ -27,7 +27,6 @@ from twinline.templates import queries
 from twinline.templates.models import Account, Ready, Template, TemplateError
 
 SYNC, LOOK = "templates.sync", "templates.look"
-GONE = (100, 33)  # codes of Graph for an id that isn't there
 NEEDS_PHONE = 131062
 
 
@@ -83,7 +82,7 @@ async def look(app: App, organisation_id: int, waba_id: str, template_id: str) -
     try:
         found = await app.graph.template(template_id, token=_token(app, account))
     except GraphError as error:
-        if error.code not in GONE:
+        if not _is_gone(error):
             raise
         # Nobody tells of what was deleted elsewhere by name; the whole list does.
         await sync(app, organisation_id, waba_id)
@@ -124,6 +123,11 @@ async def account_of(app: App, organisation_id: int, waba_id: str) -> Account:
             ]
         )
     return found[0]
+
+
+def _is_gone(error: GraphError) -> bool:
+    """Graph's word for an id that isn't there."""
+    return error.code == 100 and error.subcode == 33
 
 
 def _token(app: App, account: Account) -> str:
@@ -309,7 +313,9 @@ async def edit(
     )
     async with app.db.transaction() as tx:
         await turn.take(tx, account.numbers)
-        await queries.write(tx, [_row(account, told, now)])
+        # Newer than all that was known of it, also than a rejection in the same second.
+        version = max(_version(now), template.status_v + 1)
+        await queries.write(tx, [_row(account, told, now, version=version)])
         await queries.edited(tx, template, now, sample)
         await look_later(tx, organisation_id, waba_id, template_id)
         await _record(tx, account, user_id, "template.edited", template.name, template.language, now)
@@ -331,21 +337,22 @@ async def delete(
     account = await account_of(app, organisation_id, waba_id)
     async with app.db.transaction() as tx:
         known = await queries.by_name(tx, organisation_id, waba_id, name)
-    if not known or (template_id and template_id not in {one.id for one in known}):
+    going = [one for one in known if template_id in (None, one.id)]
+    if not going:
         raise TemplateError([await _unknown(app, account, name)])
     now = app.clock.now()
     try:
         await app.graph.delete_template(waba_id, name, token=_token(app, account), template_id=template_id)
     except GraphError as error:
-        if error.code not in GONE or error.subcode not in (None, 33):
+        if not _is_gone(error):
             raise
     async with app.db.transaction() as tx:
         await turn.take(tx, account.numbers)
-        count = await queries.delete(tx, organisation_id, waba_id, name, template_id, _version(now), now)
-        language = next((one.language for one in known if one.id == template_id), "")
+        await queries.delete(tx, organisation_id, waba_id, name, template_id, _version(now), now)
+        language = going[0].language if template_id else ""
         await _record(tx, account, user_id, "template.deleted", name, language, now)
         await _publish(app, tx, account)
-    return count
+    return len(going)
 
 
 async def unpause(
