@@ -79,16 +79,30 @@ async def test_a_mangled_file_is_fetched_again_and_given_up_at_the_last_try(app:
     await media.download(app, 1, "m1", last_try=True)
     state, _, _, file, reason = await row(app)
     assert (state, file) == ("lost", None)
-    assert "checksum" in reason
+    assert "damaged" in reason
     assert await news(app) == [[[1, "wamid.1"]]]
 
 
-async def test_what_graph_refuses_is_lost_with_its_reason(app: App) -> None:
-    app = await with_picture(app, Shelf(error=GraphError("The media has expired.", code=100)))
+@pytest.mark.parametrize(("code", "word"), [(100, "seven days"), (131052, "100 MB")])
+async def test_what_meta_will_never_hand_out_is_believed_the_second_time(app: App, code: int, word: str) -> None:
+    app = await with_picture(app, Shelf(error=GraphError("No", code=code)))
     with pytest.raises(GraphError):
-        await media.download(app, 1, "m1", last_try=False)
-    await media.download(app, 1, "m1", last_try=True)
-    assert (await row(app))[0] == "lost"
+        await media.download(app, 1, "m1", tries=0)
+    assert (await row(app))[0] == "wanted"
+    await media.download(app, 1, "m1", tries=1)
+    state, _, _, _, reason = await row(app)
+    assert state == "lost"
+    assert word in reason
+
+
+async def test_what_cannot_be_had_now_is_tried_until_the_id_is_too_old(app: App) -> None:
+    app = await with_picture(app, Shelf(error=GraphError("Try later", code=131000)))
+    for tries in range(7):
+        with pytest.raises(GraphError):
+            await media.download(app, 1, "m1", tries=tries)
+    await media.download(app, 1, "m1", tries=7, last_try=True)
+    state, _, _, _, reason = await row(app)
+    assert (state, reason) == ("lost", media.GIVEN_UP)
 
 
 async def test_a_number_without_a_token_says_so(app: App) -> None:

@@ -134,11 +134,17 @@ def placeholder(kind: str, content: Mapping[str, Any]) -> Placeholder | None:
     """None when a message of this type has a form of its own."""
     if kind == "media_placeholder":
         return Placeholder("Older media", "It stays on the phone: open the chat there to see it.", True)
+    errors = content.get("errors")
+    codes = {str(error.get("code")) for error in _dicts(errors)}
+    if "131052" in codes:
+        return Placeholder(
+            "A file that WhatsApp couldn't pass on",
+            "Files above 100 MB never come through. It can be seen on the phone, or the customer sends it again, smaller.",
+            True,
+        )
     if kind not in ("unsupported", "errors", "unknown"):
         return None
-    errors = content.get("errors")
-    codes = {error.get("code") for error in errors if isinstance(error, dict)} if isinstance(errors, list) else set()
-    if 131060 in codes or "131060" in codes:
+    if "131060" in codes:
         return Placeholder(
             "Only on the phone for now",
             "WhatsApp hasn't handed this message to the platform. It may still come; until then, read it on the phone.",

@@ -43,8 +43,8 @@ async def fold_behind(context: JobContext, *, day: str, digest: str) -> None:
     retry=RetryStrategy(max_attempts=8, exponential_wait=6, retry_exceptions=[GraphError, VaultError, OSError]),
 )
 async def download(context: JobContext, *, number_id: int, media_id: str) -> None:
-    last = context.job is not None and context.job.attempts >= 7
-    await media.download(_app(context), number_id, media_id, last_try=last)
+    tries = context.job.attempts if context.job is not None else 0
+    await media.download(_app(context), number_id, media_id, tries=tries, last_try=tries >= 7)
 
 
 @blueprint.periodic(cron="17 * * * *")

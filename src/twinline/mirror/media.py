@@ -1,4 +1,8 @@
-"""Media are fetched at once and kept: Meta's ids live seven days, its URLs five minutes (Meta: media)."""
+"""Media are fetched at once and kept: Meta's ids live seven days, its URLs five minutes (Meta: media).
+
+Each try asks for a fresh URL. A refusal that will stay one, since Meta doesn't have the file or won't hand it out, is
+believed the second time it is heard; everything else is tried again while the id may live.
+"""
 
 import asyncio
 import base64
@@ -30,12 +34,25 @@ WHERE number_id = %(number)s AND media_id = %(media)s AND contact_id IS NOT NULL
 """
 
 
+NO_TOKEN = "This number has no token to fetch files with. It can be seen on the phone."
+GONE = "WhatsApp doesn't have it any more: it keeps files for seven days. It may still be on the phone."
+TOO_LARGE = "WhatsApp doesn't hand it out; files above 100 MB it never does. It can be seen on the phone."
+GIVEN_UP = "WhatsApp couldn't be asked for it in time. It can be seen on the phone."
+MANGLED = "It arrived damaged, each time. It can be seen on the phone."
+
+NOT_THERE = frozenset({33, 100})
+WITHHELD = 131052
+
+
 class Mangled(OSError):
     """What was downloaded isn't what Meta announced."""
 
 
-async def download(app: App, number_id: int, media_id: str, *, last_try: bool) -> None:
-    """Fetches and keeps one file. Raises GraphError or Mangled until the last try, which marks it lost instead."""
+async def download(app: App, number_id: int, media_id: str, *, tries: int = 0, last_try: bool = False) -> None:
+    """Fetches and keeps one file; ``tries`` were made before. Raises GraphError or Mangled while there is hope.
+
+    Then it is marked lost, with a reason for whoever looks at its message.
+    """
     named = {"number": number_id, "media": media_id}
     async with app.db.transaction() as tx:
         rows = await tx.rows(WANTED, named)
@@ -43,7 +60,7 @@ async def download(app: App, number_id: int, media_id: str, *, last_try: bool) -
         return
     token, mime_type, _ = rows[0]
     if token is None:
-        await _settle(app, number_id, LOSE, {**named, "reason": "This number has no token to fetch files with."})
+        await _settle(app, number_id, LOSE, {**named, "reason": NO_TOKEN})
         return
     try:
         secret = app.vault.unseal(token)
@@ -54,14 +71,24 @@ async def download(app: App, number_id: int, media_id: str, *, last_try: bool) -
         if info.sha256 and info.sha256 not in (digest, base64.b64encode(bytes.fromhex(digest)).decode()):
             raise Mangled(f"media {media_id}: the checksum differs from the announced one")
     except (GraphError, VaultError, OSError) as error:
-        if not last_try:
+        for_good = isinstance(error, GraphError) and error.code in (*NOT_THERE, WITHHELD)
+        if not last_try and not (for_good and tries):
             raise
-        await _settle(app, number_id, LOSE, {**named, "reason": str(error)})
+        await _settle(app, number_id, LOSE, {**named, "reason": _why(error)})
         return
     file = f"{number_id}/{digest[:2]}/{digest}"
     await asyncio.to_thread(app.files.write, file, data)
     kept = {**named, "file": file, "size": len(data), "mime": info.mime_type or mime_type, "sha256": digest}
     await _settle(app, number_id, KEEP, kept)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, VaultError):
+        return NO_TOKEN
+    if isinstance(error, Mangled):
+        return MANGLED
+    code = error.code if isinstance(error, GraphError) else None
+    return GONE if code in NOT_THERE else TOO_LARGE if code == WITHHELD else GIVEN_UP
 
 
 async def _settle(app: App, number_id: int, statement: str, params: dict[str, object]) -> None:
