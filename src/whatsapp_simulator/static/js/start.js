@@ -186,6 +186,7 @@ function filters() {
 async function newest(kind, path, query = "") {
   const since = seen[kind][0]?.seq ?? 0;
   const found = (await get(`${path}?since=${since}&limit=${SHOWN}&bodies=1&${query}`))[kind];
+  if (kind === "requests" && query !== filter) return; // another one was chosen meanwhile
   seen[kind] = [...found.reverse(), ...seen[kind]].slice(0, SHOWN);
 }
 
