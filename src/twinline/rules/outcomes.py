@@ -190,6 +190,11 @@ def events() -> tuple[Event, ...]:
     )
 
 
+def source() -> tuple[str, str]:
+    """Where the table comes from, and of what date it is."""
+    return str(_data()["source"]), str(_data()["date"])
+
+
 def ending(way: Way) -> str:
     """Completes "It ends …"."""
     return str(_data()["ways"][way])
