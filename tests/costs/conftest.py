@@ -22,7 +22,7 @@ ANA = Human("351912345678", name="Ana")
 
 ADD = """
 INSERT INTO deliveries (number_id, wamid, at, category, entry, in_window, whose)
-SELECT %(number)s, 'wamid.many' || %(at)s::text || n, %(at)s, %(category)s, false, false, %(whose)s
+SELECT %(number)s, 'wamid.' || %(category)s::text || %(at)s::text || n, %(at)s, %(category)s, false, false, %(whose)s
 FROM generate_series(1, %(count)s) AS n
 """
 

@@ -277,7 +277,7 @@ class Bubble:
 
     @property
     def can_react(self) -> bool:
-        return self.wamid is not None and not self.revoked and self.type != "system"
+        return self.wamid is not None and not self.revoked and self.type not in ("system", "call")
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ _KINDS: Final[dict[str, tuple[str, str]]] = {
     "button": ("button", "Button"),
     "template": ("template", "Template"),
     "order": ("cart", "Order"),
+    "call": ("phone", "Call"),
     "system": ("info", "Notice from WhatsApp"),
     "request_welcome": ("info", "Opened the chat"),
     "media_placeholder": ("phone", "Older media, on the phone"),
@@ -132,6 +133,8 @@ _UNSUPPORTED: Final = {
 
 def placeholder(kind: str, content: Mapping[str, Any]) -> Placeholder | None:
     """None when a message of this type has a form of its own."""
+    if kind == "call":
+        return Placeholder("A call", "The customer called. Calls are taken on the phone; they open the window.", True)
     if kind == "media_placeholder":
         return Placeholder("Older media", "It stays on the phone: open the chat there to see it.", True)
     errors = content.get("errors")

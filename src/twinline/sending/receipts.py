@@ -33,7 +33,7 @@ JOIN chats k ON k.number_id = n.id AND k.contact_id = %(contact)s
 CROSS JOIN LATERAL (
     SELECT wamid FROM messages
     WHERE number_id = n.id AND contact_id = k.contact_id AND live AND NOT outgoing
-      AND type NOT IN ('system', 'request_welcome') AND type <> 'reaction'
+      AND type NOT IN ('system', 'request_welcome') AND type NOT IN ('reaction', 'call')
       AND at > %(since)s AND at >= date_trunc('second', n.connected_at)
     ORDER BY at DESC, heard DESC LIMIT 1
 ) m
