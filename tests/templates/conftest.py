@@ -96,7 +96,7 @@ class Shop:
         await self.hears()
 
     async def step(self, template_id: str, step: str, **body: Any) -> None:
-        """Something that Meta does with a template, a second after whatever was before: webhooks tell no smaller time."""
+        """Something that Meta does, a second after whatever was before: webhooks tell no smaller time."""
         self.clock.advance(seconds=1)
         await self.control(f"templates/{template_id}/{step}", **body)
         await self.hears()

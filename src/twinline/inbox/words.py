@@ -142,7 +142,7 @@ def placeholder(kind: str, content: Mapping[str, Any]) -> Placeholder | None:
     if "131052" in codes:
         return Placeholder(
             "A file that WhatsApp couldn't pass on",
-            "Files above 100 MB never come through. It can be seen on the phone, or the customer sends it again, smaller.",
+            "Files above 100 MB never come through. See it on the phone, or ask for it again, smaller.",
             True,
         )
     if kind not in ("unsupported", "errors", "unknown"):
@@ -227,7 +227,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What surrounds the body of an interactive message of ours: header, footer, what can be tapped."""
+    """What surrounds the body of an interactive message or template of ours: header, footer, what can be tapped."""
 
     header: str
     footer: str
@@ -235,7 +235,27 @@ class Offer:
     sections: tuple[Section, ...]
 
 
+_TAPPED: Final = {"URL": "open", "PHONE_NUMBER": "phone", "COPY_CODE": "copy", "OTP": "copy", "FLOW": "edit"}
+
+
+def _template(shown: Mapping[str, Any]) -> Offer:
+    header = _dict(shown.get("header"))
+    kind = _string(header.get("type")) or ""
+    return Offer(
+        _string(header.get("text")) or (_KINDS[kind][1] if kind in _KINDS else ""),
+        _string(shown.get("footer")) or "",
+        tuple(
+            Choice(_TAPPED.get(_string(button.get("type")) or "", "reply"), title)
+            for button in _dicts(shown.get("buttons"))
+            if (title := _string(button.get("text")))
+        ),
+        (),
+    )
+
+
 def offer(content: Mapping[str, Any]) -> Offer:
+    if isinstance(shown := content.get("shown"), dict):
+        return _template(shown)
     action, header, footer = (_dict(content.get(part)) for part in ("action", "header", "footer"))
     parameters = _dict(action.get("parameters"))
     found = [Choice("reply", _title(button.get("reply"))) for button in _dicts(action.get("buttons"))]

@@ -14,7 +14,7 @@ async function open() {
   try {
     const { text } = await ask(`${address}/templates`);
     dialog?.remove();
-    dialog = Object.assign(document.createElement("dialog"), { className: "dialog picker" });
+    dialog = Object.assign(document.createElement("dialog"), { className: "dialog template-picker" });
     dialog.setAttribute("aria-labelledby", "picker-title");
     dialog.replaceChildren(fragment(text));
     dialog.addEventListener("click", clicked);
