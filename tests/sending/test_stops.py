@@ -1,6 +1,7 @@
 """An error that concerns more than its message: what stands still then, what waits behind it, and what ends it."""
 
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -305,6 +306,59 @@ async def test_a_slip_of_a_person_stops_nobody_and_a_machines_stops_machines(sho
     person = await put(shop, ana, SALE, "person")
     await shop.drain()
     assert await shop.state(person) == "sent"
+
+
+# --- the law ------------------------------------------------------------------------------------------------------
+
+WHAT_IS_KNOWN = """
+SELECT (SELECT json_agg(s ORDER BY scope, key, code) FROM stops s) AS stops,
+       (SELECT json_agg(r ORDER BY way, key) FROM reliefs r) AS reliefs,
+       (SELECT json_agg(json_build_array(id, error_code, failed_at) ORDER BY id) FROM outbox) AS failures,
+       (SELECT json_agg(json_build_array(id, opted_out, opted_v) ORDER BY id) FROM contacts) AS people
+"""
+
+
+async def test_webhooks_in_any_order_and_repeated_end_in_the_same_stops(shop: Shop) -> None:
+    for phone in (ANA, BEA, CARL):
+        await shop.says(await shop.customer(phone), "offer", **CAMPAIGN)
+    await shop.drain()
+    first, second, third = shop.meta.messages
+    at = shop.seconds
+
+    def fails(message: dict[str, Any], wamid: str, code: int, later: int) -> dict[str, Any]:
+        callback = message["biz_opaque_callback_data"]
+        errors = [{"code": code, "title": "No"}]
+        human = Human(message["to"])
+        told = wire.status(human, wamid, "failed", at + later, biz_opaque_callback_data=callback, errors=errors)
+        return wire.statuses(told)
+
+    told = [
+        fails(first, "wamid.1", 131042, 10),
+        fails(second, "wamid.2", 131050, 20),
+        fails(third, "wamid.3", 131031, 30),
+        wire.preference(Human(BEA), "resume", at + 15),
+        approved("PAUSED", at + 5, "SECOND_PAUSE"),
+        approved("APPROVED", at + 25),
+        approved("PAUSED", at + 40),
+        approved("DISABLED", at + 2, name="other"),
+        wire.hook("account_review_update", {"decision": "APPROVED"}, time=at + 50),
+    ]
+    chance = Random(7)
+    seen = []
+    for _ in range(12):
+        order = told + chance.sample(told, 3)
+        chance.shuffle(order)
+        for webhook in order:
+            await shop.hears(webhook)
+        [known] = await shop.dicts(WHAT_IS_KNOWN)
+        seen.append((known, set(await standing(shop))))
+        for table in ("stops", "reliefs", "notices", "webhooks"):
+            await shop.execute(f"DELETE FROM {table}")
+        await shop.execute("UPDATE outbox SET error_code = NULL, error_text = NULL, failed_at = NULL")
+        await shop.execute("UPDATE contacts SET opted_out = false, opted_v = -1")
+    # 131042: nothing has eased it. 132015: paused again after the approval. 132016: disabled. 131031: reinstated.
+    assert seen[0][1] == {131042, 132015, 132016}
+    assert all(one == seen[0] for one in seen)
 
 
 # --- a person -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any, Final
 from twinline.app import App
 from twinline.db import Tx
 from twinline.mirror import events, turn
+from twinline.rules import outcomes
 from twinline.rules.refusal import Refusal, Refused
 from twinline.sending import queries, service
 from twinline.sending.models import Draft, Lane
@@ -66,9 +67,14 @@ async def again(
     await turn.take(tx, [number_id])
     named = {"number": number_id, "contact": contact_id, "id": outbox_id}
     rows: list[dict[str, Any]] = await tx.dicts(SAID, named)
-    if not rows or not (rows[0]["state"] in ("failed", *DOUBTFUL) or rows[0]["error_code"] is not None):
+    said = rows[0] if rows else {"state": None, "error_code": None}
+    failed = said["state"] == "failed" or (said["state"] == "sent" and said["error_code"] is not None)
+    if not failed and said["state"] not in DOUBTFUL:
         raise Refused(TOO_LATE)
-    said = rows[0]
+    if failed and said["error_code"] is not None:
+        meaning = outcomes.outcome(said["error_code"])
+        if not meaning.again:
+            raise Refused(Refusal("outbox.not_again", meaning.says, meaning.do))
     if said["state"] in DOUBTFUL and not certain:
         raise Refused(
             Refusal(
