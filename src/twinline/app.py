@@ -10,6 +10,7 @@ from twinline.db import Database
 from twinline.kit.clock import Clock, FileClock, SystemClock
 from twinline.kit.files import Files
 from twinline.kit.vault import Vault
+from twinline.meta import express
 from twinline.meta.graph import Graph
 from twinline.settings import Settings
 
@@ -34,7 +35,7 @@ async def open_app(settings: Settings, database_url: str, clock: Clock | None = 
     db = Database(database_url, size=settings.db_pool)
     # Meta's 200 usually comes within a second; a minute covers slow media without hanging a lane for ever.
     async with httpx.AsyncClient(
-        timeout=httpx.Timeout(30, connect=10), limits=httpx.Limits(max_connections=100)
+        timeout=httpx.Timeout(30, connect=10), transport=express.transport(connections=100)
     ) as http:
         await db.open()
         try:
