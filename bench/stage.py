@@ -200,3 +200,26 @@ class Meter:
     def read(self) -> tuple[float, float]:
         python, postgres = cpu(self._folder)
         return python - self._python, postgres - self._postgres
+
+
+class Shares:
+    """What the platform on that folder has used since this was made: core-seconds of worker, web and PostgreSQL."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._before = self._now()
+
+    def read(self) -> dict[str, float]:
+        return {who: used - self._before.get(who, 0.0) for who, used in self._now().items()}
+
+    def _now(self) -> dict[str, float]:
+        shares = {"worker": 0.0, "web": 0.0, "postgres": cpu(self._folder)[1]}
+        mark = f"TWINLINE_DATA={self._folder}".encode()
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
+                who = next((name for name in ("worker", "web") if name.encode() in words), None)
+                if who and mark in (entry / "environ").read_bytes().split(b"\0"):
+                    fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                    shares[who] += (int(fields[11]) + int(fields[12])) / TICKS
+        return shares

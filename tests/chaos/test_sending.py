@@ -27,13 +27,16 @@ from tests.sending.conftest import Meta, Shop, open_shop
 from twinline import worker
 from twinline.app import App
 from twinline.db import Database
-from twinline.kit.clock import SystemClock
+from twinline.kit.clock import SystemClock, at_microseconds, microseconds
 from twinline.meta.graph import Graph
+from twinline.rules.budget import PAIR
 from twinline.sending import lane, service
 
 pytestmark = pytest.mark.anyio
 
 PNG = b"\x89PNG\r\n\x1a\n tart"
+
+WAITING = "SELECT * FROM outbox WHERE state = 'queued' ORDER BY id"
 
 STEPS = [
     "job taken:1",
@@ -52,22 +55,30 @@ STEPS = [
     "refused:1",
     "refused for speed:1",
     "halted:1",
+    "one too many for them:1",
+    "pair halted:1",
     "postponed:2",
     "before the upload:1",
     "after the upload:1",
+    "file is up:1",
     "upload noted, not committed:1",
     "drained:1",
 ]
 
 
 class CountingMeta:
-    """Takes messages and counts them by callback data. The first "too fast" and "not now" are refused once each."""
+    """Takes messages and counts them by callback data.
+
+    The first "too fast", "not now" and "too many" are refused once each. Of what says "swallowed" or "stalls" it takes
+    the message, then hangs up, or says nothing for longer than anybody waits.
+    """
 
     def __init__(self) -> None:
         self.taken: Counter[str] = Counter()
         self.wamids: dict[str, str] = {}
         self.recipients: dict[str, str] = {}
-        self._refusals = {"too fast": 130429, "not now": 131000}
+        self._refusals = {"too fast": 130429, "not now": 131000, "too many": 131056}
+        self._over = threading.Event()
         self._lock = threading.Lock()
         meta = self
 
@@ -77,6 +88,11 @@ class CountingMeta:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 status, answer = meta.answer(self.path, body)
+                if b"stalls" in body:
+                    meta._over.wait(30)
+                if b"stalls" in body or b"swallowed" in body:
+                    self.close_connection = True
+                    return
                 content = json.dumps(answer).encode()
                 with suppress(OSError):  # the one who asked may be dead
                     self.send_response(status)
@@ -112,6 +128,7 @@ class CountingMeta:
             return 200, {"messages": [{"id": self.wamids[callback]}]}
 
     def close(self) -> None:
+        self._over.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -139,14 +156,17 @@ async def shop(app: App, clock: Any, meta: CountingMeta, monkeypatch: pytest.Mon
 
 
 @asynccontextmanager
-async def process(shop: Shop, meta: CountingMeta, die_at: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
-    """A worker in a process of its own."""
+async def process(
+    shop: Shop, meta: CountingMeta, die_at: str = "", patience: float = 30
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A worker in a process of its own; ``patience``: seconds that it waits for an answer."""
     environment = {
         **os.environ,
         "DATABASE_URL": shop.app.db.url,
         "TWINLINE_DATA": str(shop.app.settings.data),
         "TWINLINE_GRAPH_URL": meta.address,
         "DIE_AT": die_at,
+        "PATIENCE": str(patience),
     }
     script = str(Path(__file__).with_name("dying_worker.py"))
     child = await asyncio.create_subprocess_exec(sys.executable, script, env=environment)
@@ -220,11 +240,11 @@ async def nothing_twice_and_nothing_lost(shop: Shop, meta: CountingMeta) -> None
 async def test_a_worker_killed_at_any_step_sends_nothing_twice_and_loses_nothing(
     shop: Shop, meta: CountingMeta, step: str
 ) -> None:
-    customers = [await shop.customer(f"35191000{n:04}") for n in range(6)]
-    for customer, text in zip(customers, ("one", "too fast", "not now", "four", "five"), strict=False):
+    customers = [await shop.customer(f"35191000{n:04}") for n in range(7)]
+    for customer, text in zip(customers, ("one", "too fast", "not now", "too many", "five", "six"), strict=False):
         await shop.says(customer, text)
-    await shop.says(customers[0], "six, to the same person as one")
-    await shop.says(customers[5], await service.attach(shop.app, PNG, "tart.png", None))
+    await shop.says(customers[0], "seven, to the same person as one")
+    await shop.says(customers[6], await service.attach(shop.app, PNG, "tart.png", None))
     async with process(shop, meta, step) as child:
         async with asyncio.timeout(60):
             assert await child.wait() == -signal.SIGKILL
@@ -249,6 +269,51 @@ async def test_killed_again_and_again_in_the_middle_of_a_campaign(shop: Shop, me
     doubtful = [row for row, state in (await states(shop)).items() if state == "in_doubt"]
     assert len(doubtful) <= 4 * (lane.SLOTS + lane.AHEAD), "more was in doubt than half a second each time"
     await nothing_twice_and_nothing_lost(shop, meta)
+
+
+@pytest.mark.parametrize("step", ["", "answered:1", "settled, not committed:1", "settled:2"])
+async def test_a_graph_that_takes_messages_and_says_nothing_gets_none_twice(
+    shop: Shop, meta: CountingMeta, step: str
+) -> None:
+    for n in range(12):
+        text = ("said", "swallowed", "stalls")[n % 3]
+        await shop.says(await shop.customer(f"35191000{n:04}"), f"{n} {text}")
+    async with process(shop, meta, step, patience=1) as child:
+        if step:
+            async with asyncio.timeout(60):
+                assert await child.wait() == -signal.SIGKILL
+        else:
+            await gone(shop)
+    async with working(shop):
+        await gone(shop)
+    silent = {row for row, state in (await states(shop)).items() if state == "in_doubt"}
+    assert len(silent) >= 8, "what nobody answered is doubtful"
+    assert len(meta.taken) == 12 or step, "only who was killed has left something unsaid"
+    await nothing_twice_and_nothing_lost(shop, meta)
+
+
+async def test_pair_limits_outlive_their_worker(shop: Shop, meta: CountingMeta) -> None:
+    """What was borrowed from the future is owed by the number, not by a process."""
+    ana, bea = await shop.customer("351910000001"), await shop.customer("351910000002")
+    now = microseconds(shop.clock.now())
+    tat = PAIR.reserve(0, now, 44, 0).tat
+    await shop.execute("INSERT INTO pairs VALUES (%s, %s, %s)", (shop.number_id, ana, tat))
+    for n in range(3):
+        await shop.says(ana, f"to Ana {n}")
+    await shop.says(bea, "to Bea")
+    async with process(shop, meta, "settled:2") as child:
+        async with asyncio.timeout(60):
+            assert await child.wait() == -signal.SIGKILL
+    async with working(shop):
+        async with asyncio.timeout(60):
+            waiting = await shop.dicts(WAITING)
+            while not (waiting and waiting[0]["not_before"]):
+                await asyncio.sleep(0.05)
+                waiting = await shop.dicts(WAITING)
+    assert [row["text"] for row in waiting] == ["to Ana 1", "to Ana 2"]
+    owed = PAIR.reserve(tat, now, 1, 0).tat
+    assert waiting[0]["not_before"] == at_microseconds(PAIR.free_at(owed))
+    assert set(meta.taken.values()) == {1}
 
 
 async def test_after_a_kill_the_lane_goes_on_by_itself(
