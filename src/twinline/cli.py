@@ -27,6 +27,7 @@ from twinline.app import App
 from twinline.costs import service as costs
 from twinline.costs.models import Estimate
 from twinline.kit import log
+from twinline.kit.files import FilesError
 from twinline.kit.vault import VaultError
 from twinline.meta.graph import GraphError
 from twinline.mirror import export as exporting
@@ -94,6 +95,7 @@ def main() -> NoReturn:
         numbering.NumberError,
         accounts.AccountError,
         costs.CostError,
+        FilesError,
         VaultError,
         TemplateError,
     ) as error:
@@ -406,7 +408,7 @@ def rates_import(
     reading = _run(_rates_import, _settings(data), card, _day(since), organisation)
     for line, why in reading.problems:
         typer.echo(f"line {line}: {why}", err=True)
-    typer.echo(f"{len(reading.rates)} rates taken over.")
+    typer.echo(f"Rates taken over: {len(reading.rates)}.")
     if not reading.rates:
         raise typer.Exit(1)
 
@@ -442,7 +444,7 @@ async def _rates_show(settings: Settings, to: str, number: str) -> list[Estimate
 @rates_cli.command("forget")
 def rates_forget(organisation: Organisation = None, data: Data = None) -> None:
     """Take your own rate card away, so that the built-in one counts again."""
-    typer.echo(f"{_run(_rates_forget, _settings(data), organisation)} rates forgotten.")
+    typer.echo(f"Rates forgotten: {_run(_rates_forget, _settings(data), organisation)}.")
 
 
 async def _rates_forget(settings: Settings, organisation: int | None) -> int:

@@ -112,6 +112,7 @@ def test_the_months_of_an_account_begin_at_its_own_midnight() -> None:
 
 
 def test_metas_numbers_of_time_zones() -> None:
+    assert zone_name("Europe/Lisbon") == "Europe/Lisbon"
     told = {number: zone_name(number) for number in ("1", "25", "58", "71", "94", "142", "0", "143", None, "x")}
     assert told == {
         "1": "America/Los_Angeles",

@@ -166,12 +166,17 @@ def _first(year: int, number: int, zone: tzinfo) -> datetime:
 
 
 def zone_name(timezone_id: str | None) -> str | None:
-    """The zone that Meta's number of it means; None for none, and for one that isn't in the list."""
+    """The zone that Meta's number of it means; None for none, and for one that isn't in the list.
+
+    Should Meta one day say the name itself, that is understood too.
+    """
+    zones = _zones()
+    if timezone_id in zones:
+        return timezone_id
     try:
         index = int(timezone_id or 0)
     except ValueError:
         return None
-    zones = _zones()
     return zones[index - 1] if 1 <= index <= len(zones) else None
 
 
