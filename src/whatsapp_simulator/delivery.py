@@ -30,6 +30,8 @@ from .state import MESSAGE_FIELDS, Hook, State
 APP_LEVEL = frozenset({"account_update", "account_alerts", "account_review_update"})
 """Fields that come to the app that ran the signup, whether or not the WABA is subscribed."""
 BODY_LIMIT = 2_900_000  # Meta: 3 MB a webhook
+BODY_KEPT, BODIES_KEPT = 64 << 10, 32 << 20
+"""Bytes of one body, and of all, that the log keeps."""
 
 
 @dataclass
@@ -70,7 +72,8 @@ class Courier:
         self._workers: list[asyncio.Task[None]] = []
         self._seq = 0
         self.log: deque[Delivery] = deque(maxlen=5000)
-        self.keep_bodies = True
+        self._bodies: deque[Delivery] = deque()
+        self._kept = 0
         self.counts: dict[str, int] = {
             "queued": 0,
             "delivered": 0,
@@ -229,8 +232,7 @@ class Courier:
                 status = 0
         self.counts["posts"] += 1
         self._seq += 1
-        kept = body.decode() if self.keep_bodies and len(body) < 65536 else None
-        self.log.append(
+        self._note(
             Delivery(
                 seq=self._seq,
                 at=at,
@@ -242,10 +244,22 @@ class Courier:
                 ms=round((time.perf_counter() - began) * 1000, 2),
                 attempt=max(h.attempts for h in hooks) + 1,
                 duplicate=duplicate,
-                body=kept,
+                body=body.decode() if len(body) <= BODY_KEPT else None,
             )
         )
         return status
+
+    def _note(self, delivery: Delivery) -> None:
+        """Into the log. Old bodies leave before their lines do."""
+        self.log.append(delivery)
+        if delivery.body is None:
+            return
+        self._bodies.append(delivery)
+        self._kept += len(delivery.body)
+        while self._kept > BODIES_KEPT:
+            oldest = self._bodies.popleft()
+            self._kept -= oldest.size
+            oldest.body = None
 
     def _again(self, hook: Hook) -> None:
         """Back into the line after a pause, until the attempts are used up."""

@@ -7,6 +7,7 @@ The newest half a million instants of a number are kept.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,22 +29,31 @@ class Instant:
 
 
 class Timeline:
-    """The instants of one number, eight bytes each."""
+    """The instants of one number, eight bytes each.
+
+    They come nearly in order: a request that began earlier may be noted later, and the clock may be moved back. How far
+    out of order they ever were is remembered, so that a part is found without a look at all of them."""
 
     def __init__(self) -> None:
         self._marks = array("q")
+        self._latest = self._disorder = 0
 
     def note(self, at: float, kind: str) -> None:
         """``at``: unix seconds."""
-        self._marks.append(round(at * SECOND) << 2 | _CODE[kind])
+        mark = round(at * SECOND) << 2 | _CODE[kind]
+        self._latest = max(self._latest, mark)
+        self._disorder = max(self._disorder, self._latest - mark)
+        self._marks.append(mark)
         if len(self._marks) >= 2 * ROOM:
             del self._marks[:ROOM]
 
     def between(self, since: float | None = None, until: float | None = None) -> list[Instant]:
         """In order of time; ``until`` itself isn't in it."""
-        low = -1 if since is None else round(since * SECOND)
-        high = 1 << 62 if until is None else round(until * SECOND)
-        marks = sorted(mark for mark in self._marks if low <= mark >> 2 < high)
+        low = 0 if since is None else round(since * SECOND) << 2
+        high = 1 << 62 if until is None else round(until * SECOND) << 2
+        first = bisect_left(self._marks, low - self._disorder)
+        last = bisect_left(self._marks, high + self._disorder, first)
+        marks = sorted(mark for mark in self._marks[first:last] if low <= mark < high)
         return [Instant(mark >> 2, KINDS[mark & 3]) for mark in marks]
 
 

@@ -306,7 +306,10 @@ def progress(world: World, message: Message, status: str) -> None:
         return  # Meta: what couldn't be delivered in its time to live is dropped without a word
     report(world, message, status)
     if status == "sent" and options.auto_deliver and customer.online:
-        world.timers.after(options.delivered_delay, lambda: progress(world, message, "delivered"))
+        # Meta: a status may skip ``delivered`` when the chat is open on the customer's phone.
+        skipping = options.skip_delivered and message.phone in customer.open_with
+        following = "read" if skipping else "delivered"
+        world.timers.after(options.delivered_delay, lambda: progress(world, message, following))
     if status == "delivered" and (options.auto_read or message.phone in customer.open_with):
         world.timers.after(options.read_delay, lambda: progress(world, message, "read"))
 

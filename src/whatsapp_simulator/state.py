@@ -412,6 +412,8 @@ class Options:
     read_delay: float = 0.1
     auto_deliver: bool = True
     auto_read: bool = False
+    skip_delivered: bool = False
+    """Whether messages into a chat that is open on the customer's phone are read without having been delivered."""
     window_error: Literal["async", "sync"] = "async"
     unknown_recipients: Literal["undeliverable", "create"] = "undeliverable"
     throughput: int | None = None

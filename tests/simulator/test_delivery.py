@@ -68,6 +68,18 @@ async def test_what_waits_leaves_in_batches_and_may_come_twice(sim):
     assert [m["id"] for m in sim.platform.messages()] == sent * 2
 
 
+async def test_old_bodies_leave_the_log_before_their_lines(sim, monkeypatch):
+    monkeypatch.setattr("whatsapp_simulator.delivery.BODIES_KEPT", 2000)
+    await sim.connect()
+    for _ in range(9):
+        await sim.write()
+        await sim.flush()
+    lines = (await sim.get("/control/deliveries?bodies=1"))["deliveries"][-9:]
+    kept = [line["body"] is not None for line in lines]
+    assert kept == sorted(kept)
+    assert 1 <= sum(kept) <= 4
+
+
 async def test_fields_are_gated_by_the_app_and_the_waba(sim):
     await sim.connect()
     await sim.post("/control/app", fields=["account_update"])

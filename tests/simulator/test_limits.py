@@ -186,6 +186,19 @@ def test_the_busiest_second_is_the_busiest_of_all(marks):
     assert (told["busiest"] or {"messages": 0})["messages"] == max(counts, default=0)
 
 
+@given(
+    noted=st.lists(st.integers(0, 9 * SECOND), max_size=60),
+    since=st.integers(0, 9 * SECOND),
+    length=st.integers(0, 9 * SECOND),
+)
+def test_a_part_of_the_timeline_is_found_however_far_out_of_order_it_was_noted(noted, since, length):
+    timeline = Timeline()
+    for us in noted:
+        timeline.note(us / SECOND, "out")
+    found = timeline.between(since / SECOND, (since + length) / SECOND)
+    assert [one.us for one in found] == sorted(us for us in noted if since <= us < since + length)
+
+
 def test_the_timeline_forgets_the_oldest(monkeypatch):
     monkeypatch.setattr("whatsapp_simulator.pacing.ROOM", 10)
     timeline = Timeline()

@@ -183,3 +183,13 @@ async def test_reading_opens_no_window(sim):
     body = {"messaging_product": "whatsapp", "status": "read", "message_id": came["id"]}
     await sim.graph("POST", f"{sim.phone.id}/messages", **body, typing_indicator={"type": "text"})
     assert await end(sim, await sim.text()) == 131047
+
+
+async def test_a_message_into_an_open_chat_may_be_read_without_having_been_delivered(open_chat):
+    await open_chat.post("/control/options", skip_delivered=True)
+    await open_chat.post("/control/customers/c1/present", open_with=open_chat.phone.id)
+    wamid = await open_chat.text()
+    assert await end(open_chat, wamid) == "read"
+    statuses = {s["status"]: s for s in open_chat.platform.statuses(wamid)}
+    assert set(statuses) == {"sent", "read"}
+    assert "pricing" in statuses["read"]
