@@ -37,7 +37,7 @@ format: setup ## Put the code into the house's format
 	$(PY)/ruff check --fix .
 
 lock: setup ## Resolve the dependencies anew into requirements.lock
-	uv pip compile --universal --python-version 3.11 --group dev pyproject.toml --upgrade --generate-hashes \
+	uv pip compile --universal --python-version 3.11 --group dev --extra s3 pyproject.toml --upgrade --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header -q -o requirements.lock
 
 clean: ## Remove the environment and caches, not the data

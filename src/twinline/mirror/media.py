@@ -34,7 +34,7 @@ WHERE number_id = %(number)s AND media_id = %(media)s AND contact_id IS NOT NULL
 """
 
 
-NO_TOKEN = "This number has no token to fetch files with. It can be seen on the phone."
+TOKENLESS = "This number has no token to fetch files with. It can be seen on the phone."
 GONE = "WhatsApp doesn't have it any more: it keeps files for seven days. It may still be on the phone."
 TOO_LARGE = "WhatsApp doesn't hand it out; files above 100 MB it never does. It can be seen on the phone."
 GIVEN_UP = "WhatsApp couldn't be asked for it in time. It can be seen on the phone."
@@ -60,7 +60,7 @@ async def download(app: App, number_id: int, media_id: str, *, tries: int = 0, l
         return
     token, mime_type, _ = rows[0]
     if token is None:
-        await _settle(app, number_id, LOSE, {**named, "reason": NO_TOKEN})
+        await _settle(app, number_id, LOSE, {**named, "reason": TOKENLESS})
         return
     try:
         secret = app.vault.unseal(token)
@@ -84,7 +84,7 @@ async def download(app: App, number_id: int, media_id: str, *, tries: int = 0, l
 
 def _why(error: Exception) -> str:
     if isinstance(error, VaultError):
-        return NO_TOKEN
+        return TOKENLESS
     if isinstance(error, Mangled):
         return MANGLED
     code = error.code if isinstance(error, GraphError) else None
