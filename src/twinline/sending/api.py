@@ -547,6 +547,7 @@ EXAMPLES: Final = {
             "Template",
             {"name": "order_ready", "language": "en_US", "values": {"body.1": "Ann", "body.2": "A-17"}},
         ),
+        ("template", "template", "Template", {"name": "order_ready", "language": "en_US", "values": {"body.1": "Ana"}}),
         ("reaction", "reaction", "Reaction", {"message_id": "wamid.HBgM…", "emoji": "🧡"}),
     )
 }

@@ -18,12 +18,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from twinline.accounts import api as accounts
 from twinline.accounts.throttle import Pace
 from twinline.app import App
+from twinline.inbox import api as inbox
 from twinline.kit import log
 from twinline.kit.api import ApiError, errors, unreadable, unstorable
+from twinline.numbers import api as numbers
 from twinline.sending import api as sending
 from twinline.templates import api as templates
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (accounts.router, sending.router, templates.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    accounts.router,
+    numbers.router,
+    sending.router,
+    inbox.router,
+    templates.router,
+)
 
 BODY: Final = 1024 * 1024  # bytes of a JSON body; the longest message has a tenth of it
 FILE: Final = 101 * 1024 * 1024  # the largest document, and the form around it (Meta: supported media types)
@@ -48,6 +56,7 @@ def build(app: App) -> FastAPI:
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         servers=[{"url": f"{app.settings.address}/v1"}],
         root_path_in_servers=False,
         responses=errors(400, 401, 403, 404, 429),
