@@ -19,8 +19,10 @@ TIERS: dict[str, int | None] = {
 }
 UNLIMITED = -1
 """How a webhook says that there is no limit."""
-NUMBERS_PER_WABA = {"TIER_250": 2}
-"""Phone numbers that a WABA may have; with more trust 25."""
+NUMBERS = {"TIER_250": 2}
+"""Phone numbers that a business may have; with more trust 25."""
+IN_FIGURES = 24
+"""The Graph version since which a webhook says the limit in figures."""
 UNCAPPED = frozenset(
     (
         *("AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IS", "IT", "LI"),
@@ -75,14 +77,17 @@ def set_tier(world: World, business_id: str, tier: str) -> None:
     if tier not in TIERS:
         raise Refused(f"There is no tier {tier!r}; there are {', '.join(TIERS)}.", 400)
     portfolio(world, wabas[0]).tier = tier
-    limit = TIERS[tier]
-    value = {
-        "max_daily_conversations_per_business": UNLIMITED if limit is None else limit,
-        "max_phone_numbers_per_waba": NUMBERS_PER_WABA.get(tier, 25),
-    }
     for waba in wabas:
-        world.emit_waba(waba, "business_capability_update", value)
+        world.emit_waba(waba, "business_capability_update", _capability(world.state.app.webhook_version, tier))
     world.changed("portfolio", portfolio=business_id)
+
+
+def _capability(version: str, tier: str) -> Json:
+    limit, phones = TIERS[tier], NUMBERS.get(tier, 25)
+    if float(version[1:]) < IN_FIGURES:
+        return {"max_daily_conversations_per_business": tier, "max_phone_numbers_per_business": phones}
+    most = UNLIMITED if limit is None else limit
+    return {"max_daily_conversations_per_business": most, "max_phone_numbers_per_waba": phones}
 
 
 # -- what becomes of marketing -------------------------------------------------------------------------------------

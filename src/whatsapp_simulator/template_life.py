@@ -227,7 +227,7 @@ def delete(world: World, template: Template) -> None:
 def _on_their_way(world: World, template: Template) -> bool:
     return any(
         message.template == template.id and message.status in ("accepted", "sent")
-        for message in world.state.messages.values()
+        for message in reversed(world.state.messages.values())
     )
 
 
