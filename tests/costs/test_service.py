@@ -14,6 +14,7 @@ from tests.fixtures.wire import Human
 from twinline.costs import service
 from twinline.costs.service import CostError
 from twinline.meta.graph import Graph, GraphError
+from twinline.rules.lifecycle import explain
 from twinline.rules.pricing import Why
 from twinline.rules.window import WindowReason
 
@@ -257,6 +258,15 @@ async def test_only_the_phone_answered_and_written_before_connecting_are_told_ap
     await bakery.hears(wire.echoes(ANA, wire.text("wamid.echo", bakery.seconds, "Bom dia")))
     facts = await bakery.standing(ana)
     assert (facts.window.reason, facts.window.open) == (WindowReason.ONLY_PHONE_ANSWERED, False)
+
+
+async def test_from_an_offboarded_number_nothing_is_open_and_the_reason_is_the_numbers(bakery: Bakery) -> None:
+    ana = await bakery.writes()
+    await change(bakery.app, "UPDATE numbers SET state = 'offboarded', state_reason = 'ACCOUNT_OFFBOARDED'")
+    facts = await bakery.standing(ana)
+    assert (facts.window.open, facts.window.reason) == (False, WindowReason.NOT_CONNECTED)
+    assert facts.says.startswith(explain("ACCOUNT_OFFBOARDED").says)
+    assert facts.on_phone is not None
 
 
 async def test_somebody_without_a_phone_number_has_a_price_but_no_link(bakery: Bakery) -> None:

@@ -166,6 +166,8 @@ class Chat:
     contact_id: int | None
     phone: str | None
     bsuid: str | None
+    state: str
+    state_reason: str | None
     connected_at: datetime | None
     last_inbound_at: datetime | None
     last_customer_at: datetime | None

@@ -97,7 +97,7 @@ CONTACT = "SELECT contact_id FROM identities WHERE number_id = %(number)s AND ke
 # came by an ad or a page's button (``referral``), answered from here and delivered within a day; or what Meta itself
 # said of its end.
 CHAT = r"""
-SELECT c.id AS contact_id, c.phone, c.bsuid, n.connected_at, k.last_inbound_at,
+SELECT c.id AS contact_id, c.phone, c.bsuid, n.state, n.state_reason, n.connected_at, k.last_inbound_at,
        CASE WHEN k.last_inbound_at IS NULL THEN (
            SELECT m.at FROM messages m
            WHERE m.number_id = c.number_id AND m.contact_id = c.id AND m.type <> 'reaction' AND NOT m.outgoing

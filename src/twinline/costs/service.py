@@ -17,10 +17,11 @@ from twinline.costs import queries
 from twinline.costs.models import Account, Chat, Estimate, Line, Month, WindowFacts
 from twinline.db import Tx, as_json
 from twinline.mirror.models import Folded
-from twinline.rules import pricing
+from twinline.rules import lifecycle, pricing
 from twinline.rules import window as windows
 from twinline.rules.delivery import Delivery
 from twinline.rules.identity import digits, is_address, is_user_id, phone_key, user_key
+from twinline.rules.lifecycle import Connection
 from twinline.rules.pricing import Category, Priced, Rate, Reading, Verdict, Whereabouts
 
 TEMPLATES = (Category.UTILITY, Category.MARKETING, Category.AUTHENTICATION)
@@ -54,7 +55,7 @@ async def standing(tx: Tx, number_id: int, contact_id: int, now: datetime) -> Wi
         number_id=number_id,
         contact_id=contact_id,
         window=seen,
-        says=windows.text(seen.reason),
+        says=_says(chat, seen),
         opened_by=("call" if chat.opened_by == "call" else "message") if seen.open else None,
         seconds_left=ceil((seen.until - now).total_seconds()) if seen.open and seen.until else None,
         reply=reply,
@@ -163,7 +164,16 @@ def _address(recipient: str) -> str:
 
 
 def _window(chat: Chat, now: datetime) -> windows.Window:
-    return windows.window(now, chat.connected_at, chat.last_inbound_at, chat.last_customer_at, chat.last_phone_at)
+    """Of a number from which nothing may be sent at present no window is open, whoever wrote."""
+    connected_at = chat.connected_at if lifecycle.may_send(Connection(chat.state)) else None
+    return windows.window(now, connected_at, chat.last_inbound_at, chat.last_customer_at, chat.last_phone_at)
+
+
+def _says(chat: Chat, seen: windows.Window) -> str:
+    if seen.reason is windows.WindowReason.NOT_CONNECTED and chat.connected_at is not None:
+        told = lifecycle.explain(chat.state_reason)
+        return f"{told.says} {told.do}"
+    return windows.text(seen.reason)
 
 
 def _ahead(at: datetime | None, now: datetime) -> datetime | None:
