@@ -1,0 +1,54 @@
+"""Meta refuses, at once or later: what stands still is shown, waits, and goes on when somebody lets it."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from tests.story.conftest import Operator, Phone, Up, browser, data_folder, until
+
+
+@pytest.fixture
+def operator() -> Iterator[Operator]:
+    with data_folder() as folder:
+        yield Operator(folder)
+
+
+def fault(up: Up, **more: object) -> None:
+    httpx.post(f"{up.meta}/control/faults", json={"times": 1, **more}).raise_for_status()
+
+
+def test_a_number_that_meta_stops_waits_for_a_person_and_loses_nothing(operator: Operator) -> None:
+    with operator.up() as up:
+        phone = Phone.connected(up.meta)
+        ana = phone.customer("Ana", "351910009001")
+        operator.does("number", "add", *phone.options, TWINLINE_TOKEN=phone.token)
+        phone.receives(ana, "Is it ready?")
+        with browser(up.address, up.email, up.password) as person:
+
+            def page() -> str:
+                return person.get("/numbers/1").text
+
+            until(lambda: person.get("/inbox/1").text, lambda text: "Is it ready?" in text)
+            assert "What stands still" not in page()
+
+            # Refused at once: the message itself waits as well, and goes out when a person lets it.
+            fault(up, effect="error", code=131031)
+            told = operator.tries("send", "+351 910 009 001", "Yes, come by")
+            assert (told.code, told.out.startswith("held: Meta has locked this account")) == (1, True)
+            until(page, lambda text: "Meta has locked this account" in text and "1 message waiting" in text)
+            assert phone.screen(ana) == []
+            refused = operator.tries("send", "+351 910 009 001", "And bring a bag")
+            assert (refused.code != 0, "locked this account" in " ".join(refused.all.split())) == (True, True)
+            assert person.post("/numbers/1/resume", data={"stop": "account:131031:"}).status_code == 303
+            until(lambda: phone.screen(ana), lambda shown: shown == ["Yes, come by"])
+            assert "What stands still" not in page()
+
+            # Taken, and failed later: the message has failed, and what comes after it is stopped.
+            fault(up, effect="fail", code=131042)
+            assert operator.does("send", "+351 910 009 001", "We close at seven").startswith("sent")
+            until(page, lambda text: "payment method" in text)
+            chat = until(lambda: person.get("/inbox/1/1").text, lambda text: "We close at seven" in text)
+            assert "Send again" in chat
+            assert person.post("/numbers/1/resume", data={"stop": "account:131042:"}).status_code == 303
+            operator.does("send", "+351 910 009 001", "And open at eight")
+            until(lambda: phone.screen(ana), lambda shown: "And open at eight" in shown)
