@@ -67,9 +67,10 @@ class Courier:
         self._resting: dict[int, Hook] = {}
         self._flying: dict[int, list[Hook]] = {}
         self._ready = asyncio.Event()
+        self._turn = asyncio.Lock()
         self._next = 0.0
         """When the next POST may leave, on the monotonic clock."""
-        self._workers: list[asyncio.Task[None]] = []
+        self._workers: dict[int, asyncio.Task[None]] = {}
         self._seq = 0
         self.log: deque[Delivery] = deque(maxlen=5000)
         self._bodies: deque[Delivery] = deque()
@@ -125,10 +126,10 @@ class Courier:
         self.resize()
 
     def resize(self) -> None:
-        """Follow ``workers``; surplus ones leave when they are done."""
-        self._workers = [w for w in self._workers if not w.done()]
-        for _ in range(self.state.delivery.workers - len(self._workers)):
-            self._workers.append(asyncio.create_task(self._work()))
+        """Follow ``workers``; surplus ones leave when it is their turn."""
+        for place in range(self.state.delivery.workers):
+            if place not in self._workers or self._workers[place].done():
+                self._workers[place] = asyncio.create_task(self._work(place))
         self._ready.set()
 
     async def stop(self) -> None:
@@ -136,9 +137,9 @@ class Courier:
         self.state.pending = self.unacknowledged()
         for handle in self._later:
             handle.cancel()
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        await asyncio.gather(*self._workers.values(), return_exceptions=True)
         if self._client is not None and self._poster is not None:
             self._poster.close()
             await self._client.aclose()
@@ -161,19 +162,28 @@ class Courier:
 
     # -- out -----------------------------------------------------------------------------------------------
 
-    async def _work(self) -> None:
+    async def _work(self, place: int) -> None:
         while True:
-            while not self._line or self.state.delivery.paused:
-                self._ready.clear()
-                await self._ready.wait()
-            pause = self._next - time.monotonic()
-            if pause > 0 and len(self._line) < self.state.delivery.batch_max:
-                await asyncio.sleep(pause)
-                continue
-            self._next = time.monotonic() + self.state.delivery.batch_wait
-            url, hooks = self._take()
+            async with self._turn:  # one waits, the others aren't woken for nothing
+                url, hooks = await self._gather(place)
+                if place >= self.state.delivery.workers:
+                    return
             if hooks:
                 await self._post(url, hooks)
+
+    async def _gather(self, place: int) -> tuple[str, list[Hook]]:
+        """The next batch, when it may leave; none for a surplus worker."""
+        while place < self.state.delivery.workers:
+            if not self._line or self.state.delivery.paused:
+                self._ready.clear()
+                await self._ready.wait()
+                continue
+            pause = self._next - time.monotonic()
+            if pause <= 0 or len(self._line) >= self.state.delivery.batch_max:
+                self._next = time.monotonic() + self.state.delivery.batch_wait
+                return self._take()
+            await asyncio.sleep(pause)
+        return "", []
 
     def _take(self) -> tuple[str, list[Hook]]:
         """What is waiting for the first one's address, up to a batch."""

@@ -68,6 +68,19 @@ async def test_what_waits_leaves_in_batches_and_may_come_twice(sim):
     assert [m["id"] for m in sim.platform.messages()] == sent * 2
 
 
+async def test_a_single_worker_waits_for_the_answer_before_it_posts_the_next(sim):
+    await sim.connect()
+    await sim.flush()
+    await sim.post("/control/delivery", workers=1, batch_max=1)
+    sent = [(await sim.write(text=str(i)))["id"] for i in range(12)]
+    await sim.flush()
+    assert [m["id"] for m in sim.platform.messages()] == sent
+    await sim.post("/control/delivery", workers=4)
+    await sim.write()
+    await sim.flush()
+    assert len(sim.platform.messages()) == 13
+
+
 async def test_old_bodies_leave_the_log_before_their_lines(sim, monkeypatch):
     monkeypatch.setattr("whatsapp_simulator.delivery.BODIES_KEPT", 2000)
     await sim.connect()
