@@ -66,6 +66,7 @@ CONTAINERS = {
 }
 
 UNKNOWN = "application/octet-stream"
+SAMPLE = 4096  # bytes
 
 
 def mime_type(data: bytes, name: str) -> str:
@@ -91,7 +92,7 @@ def _iso(data: bytes) -> str:
 
 def _ogg(data: bytes) -> str:
     """Opus is the one sound in Ogg that WhatsApp plays."""
-    head = data[:4096]
+    head = data[:SAMPLE]
     if b"OpusHead" in head:
         return "audio/ogg"
     if b"\x80theora" in head:
@@ -100,11 +101,12 @@ def _ogg(data: bytes) -> str:
 
 
 def _text(data: bytes) -> str:
+    sample = data[:SAMPLE]
     try:
-        text = data[:4096].decode()
+        text = sample.decode()
     except UnicodeDecodeError as error:
         # A character cut in half at the end of the sample is no proof of binary.
-        if error.start < len(data[:4096]) - 3:
+        if len(data) <= SAMPLE or error.start < SAMPLE - 3:
             return UNKNOWN
-        text = ""
+        text = sample[: error.start].decode()
     return UNKNOWN if "\0" in text else "text/plain"
