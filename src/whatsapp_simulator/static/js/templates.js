@@ -92,10 +92,15 @@ function why(one) {
   return [];
 }
 
+let drawn = "";
+
 function draw() {
   document.body.classList.toggle("chosen", Boolean(asked()));
   const one = chosen();
   if (!one) return fill($("one"), h("p", { class: "note" }, "No templates yet."));
+  // Whatever else happens in the world, what somebody opened here stays open.
+  if (drawn === JSON.stringify(one)) return undefined;
+  drawn = JSON.stringify(one);
   const act = (step, body) => () => post(`/control/templates/${one.id}/${step}`, body);
   const step = (label, name, bad) => small(label, act(name), bad);
   const steps = {
@@ -108,7 +113,7 @@ function draw() {
   const [reason, bad] = why(one);
   const facts = { Id: one.id, Variables: one.parameter_format === "NAMED" ? "by name" : "by position", Pauses: one.pauses, Changed: full(one.last_updated_time) };
   if (one.message_send_ttl_seconds) facts["Tried for"] = `${one.message_send_ttl_seconds} s`;
-  fill(
+  refill(
     $("one"),
     h("header", {}, h("h2", {}, one.name, h("small", {}, `${one.language} · ${said(one.category)}`)), h("span", { class: "badges" }, h("a", { class: "button small back", href: "#" }, icon("back"), "All"), pill(one))),
     reason && h("p", { class: bad ? "why bad" : "why" }, reason),
