@@ -156,7 +156,7 @@ def test_the_review_rejects_for_what_a_name_asks_and_for_what_nobody_should_ask(
     ("components", "subcode"),
     [
         ([body("{{1}} is ready for you at our shop today", "x")], 2388299),
-        ([body("Your bike is ready for you, dear {{1}}!", "x")], 2388299),
+        ([body("Your bike is ready for you, dear {{1}} ", "x")], 2388299),
         ([body("Take {{1}} {{2}} {{3}} {{4}} please now", "a", "b", "c", "d")], 2388293),
         ([body("Your bike number {{2}} is ready for you today", "x")], 2388072),
         ([body("Your bike number {{name}} is ready for you today", "x")], 2388072),
