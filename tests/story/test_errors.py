@@ -45,7 +45,7 @@ def test_a_number_that_meta_stops_waits_for_a_person_and_loses_nothing(operator:
 
             # Taken, and failed later: the message has failed, and what comes after it is stopped.
             fault(up, effect="fail", code=131042)
-            assert operator.does("send", "+351 910 009 001", "We close at seven").startswith("sent")
+            assert operator.tries("send", "+351 910 009 001", "We close at seven").out.startswith("sent")
             until(page, lambda text: "payment method" in text)
             chat = until(lambda: person.get("/inbox/1/1").text, lambda text: "We close at seven" in text)
             assert "Send again" in chat
