@@ -63,7 +63,7 @@ def _filled(text: str, place: str, values: Mapping[str, Any]) -> Markup:
         else:
             pieces += [text[end : found.start()], rules.words(value)]
         end = found.end()
-    html = rich("".join([*pieces, text[end:]]))
+    html = str(rich("".join([*pieces, text[end:]])))
     # What was escaped stays so: only the two marks, which no text has, become an element.
     return Markup(html.replace("\x02", '<mark class="variable">').replace("\x03", "</mark>"))  # noqa: S704
 

@@ -38,7 +38,7 @@ function clicked(event) {
 }
 
 function back() {
-  dialog.classList.remove("chosen");
+  dialog.classList.remove("has-pick");
   dialog.querySelector("[data-back-to-list]").hidden = true;
   dialog.querySelector("[data-pick-search]").focus();
 }
@@ -52,7 +52,7 @@ async function choose(pick) {
     place.replaceChildren(fragment(text));
     // One try at sending, however often it is pressed.
     place.querySelector("form").dataset.key = crypto.randomUUID();
-    dialog.classList.add("chosen");
+    dialog.classList.add("has-pick");
     dialog.querySelector("[data-back-to-list]").hidden = false;
     (place.querySelector("input:not([type=file])") ?? place.querySelector("button")).focus();
   } catch (error) {

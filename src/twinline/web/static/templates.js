@@ -37,8 +37,8 @@ function show() {
     const kind = row.querySelector("[name=button_type]").value;
     const value = row.querySelector("[name=button_value]");
     value.placeholder = VALUES[kind] ?? "";
-    value.style.visibility = kind in VALUES ? "" : "hidden";
-    row.querySelector("[name=button_text]").style.visibility = kind === "COPY_CODE" ? "hidden" : "";
+    value.hidden = !(kind in VALUES);
+    row.querySelector("[name=button_text]").hidden = kind === "COPY_CODE";
   }
 }
 
