@@ -237,7 +237,7 @@ BOUND = f"""
 BINDING = "json_to_recordset(%(stops)s::json) AS s(place integer, template text, binds text, code integer, says text)"
 
 HOLD = f"""
-UPDATE outbox w SET state = 'held', error_code = b.code, error_text = b.says
+UPDATE outbox w SET state = 'held', behind = false, error_code = b.code, error_text = b.says
 FROM (
     SELECT o.id, s.code, s.says
     FROM outbox o
@@ -305,6 +305,8 @@ async def _move(tx: Tx, number_id: int, holding: Sequence[Standing], now: dateti
     ]
     named = {"number": number_id, "stops": as_json(binding)}
     held = await tx.rows(HOLD, named) if binding else []
+    if held:  # whoever waited behind them needn't any more
+        await tx.execute(queries.FREE, {"numbers": [number_id] * len(held), "contacts": [row[0] for row in held]})
     released = await tx.rows(RELEASE, named)
     if moved := [list(row) for row in (*held, *released)]:
         await events.publish(tx, {number_id: {"outbox": moved, "number": True}}, now)
