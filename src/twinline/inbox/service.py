@@ -34,8 +34,8 @@ LONGEST_NAME = 200
 
 async def mark_read(tx: Tx, number_id: int, contact_id: int, now: datetime) -> None:
     """The team has read this chat up to now, and the customer may be told so."""
-    if await _change_chat(tx, MARK_READ, number_id, contact_id, now):
-        await receipts.read(tx, number_id, contact_id, now)
+    await _change_chat(tx, MARK_READ, number_id, contact_id, now)
+    await receipts.read(tx, number_id, contact_id, now)
 
 
 async def assign(tx: Tx, number_id: int, contact_id: int, user_id: int | None, now: datetime) -> None:
@@ -63,10 +63,7 @@ async def release_floor(tx: Tx, number_id: int, contact_id: int, now: datetime) 
 
 async def _change_chat(
     tx: Tx, statement: str, number_id: int, contact_id: int, now: datetime, **params: object
-) -> bool:
-    """Whether there was anything to change."""
+) -> None:
     await turn.take(tx, [number_id])
-    if not await tx.execute(statement, {"number": number_id, "contact": contact_id, "now": now, **params}):
-        return False
-    await events.publish(tx, {number_id: {"chats": [contact_id]}}, now)
-    return True
+    if await tx.execute(statement, {"number": number_id, "contact": contact_id, "now": now, **params}):
+        await events.publish(tx, {number_id: {"chats": [contact_id]}}, now)
