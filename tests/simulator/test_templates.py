@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import AsyncExitStack
 from typing import Any
@@ -485,6 +486,20 @@ async def test_reviews_pauses_and_held_messages_outlive_a_restart(start, setting
         await sim.flush()
         assert {s["status"] for s in sim.platform.statuses(held["id"])} == {"sent", "delivered"}
         assert (await sim.get(f"/control/templates/{promo}"))["held"] == 0
+
+
+async def test_a_clock_that_somebody_else_moves_is_followed(start, settings, still):
+    async with AsyncExitStack() as stack:
+        sim = await start(stack, settings, Clock(real=still))
+        await sim.connect()
+        made = await Maker(sim).create()
+        heard = sim.world.hub.listen()
+        waiting = asyncio.ensure_future(anext(heard))
+        await asyncio.wait([waiting], timeout=0)
+        still.time += HOUR
+        assert await asyncio.wait_for(waiting, 60) == {"kind": "template", "template": made["id"]}
+        await heard.aclose()
+        assert await Maker(sim).status(made["id"]) == "APPROVED"
 
 
 # -- what a message must fit ---------------------------------------------------------------------------------------
