@@ -11,6 +11,7 @@ from twinline.meta.graph import GraphError
 from twinline.mirror import hook, ingest
 from twinline.numbers import queries, watch, words
 from twinline.numbers.models import Number
+from twinline.sending import stops
 
 from .conftest import PHONE_ID, WABA, Meta, Office, refusal, unreachable
 
@@ -121,6 +122,9 @@ async def test_a_dead_token_says_nothing_about_the_phone_and_a_sick_meta_is_aske
     meta.fail[PHONE_ID] = lambda _: refusal(190, "Session has expired", 401)
     await watch.check(office.app, number.id)
     assert (await office.number(number.id)).state == "connected"
+    async with office.app.db.transaction() as tx:
+        [stopped] = await stops.standing(tx, number.id, office.clock.now())
+    assert (stopped.code, stopped.says) == (190, "The access token has expired or was withdrawn.")
     meta.fail[PHONE_ID] = unreachable
     with pytest.raises(GraphError):
         await watch.check(office.app, number.id)

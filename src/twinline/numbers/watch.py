@@ -6,6 +6,8 @@ from twinline.meta.graph import GraphError
 from twinline.mirror import turn
 from twinline.numbers import lifecycle, queries
 from twinline.rules.lifecycle import Connection, FactKind
+from twinline.rules.outcomes import Scope
+from twinline.sending import stops
 
 logger = log.get("numbers.watch")
 
@@ -21,8 +23,12 @@ async def check(app: App, number_id: int) -> None:
     except GraphError as error:
         if error.outcome.wait_before(1) is not None:
             raise
-        # A dead token says nothing about the phone; the number's page and the doctor tell of it.
+        # A dead token says nothing about the phone, but that nothing can be sent: the number's page tells of it.
         logger.warning("number not checked", number_id=number_id, code=error.code)
+        if error.code is not None and error.outcome.is_stop and error.outcome.scope is Scope.NUMBER:
+            async with app.db.transaction() as tx:
+                await turn.take(tx, [number_id])
+                await stops.stop(tx, number_id, error.code, app.clock.now())
         return
     if seen.is_on_biz_app is None:
         return

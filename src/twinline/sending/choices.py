@@ -67,7 +67,9 @@ async def again(
     await turn.take(tx, [number_id])
     named = {"number": number_id, "contact": contact_id, "id": outbox_id}
     rows: list[dict[str, Any]] = await tx.dicts(SAID, named)
-    said = rows[0] if rows else {"state": None, "error_code": None}
+    if not rows:
+        raise Refused(TOO_LATE)
+    said = rows[0]
     failed = said["state"] == "failed" or (said["state"] == "sent" and said["error_code"] is not None)
     if not failed and said["state"] not in DOUBTFUL:
         raise Refused(TOO_LATE)
