@@ -22,7 +22,9 @@ import typer
 from pydantic import ValidationError
 
 from twinline import operate, wiring, worker
+from twinline.accounts import keys
 from twinline.accounts import service as accounts
+from twinline.accounts.models import ApiKey
 from twinline.app import App
 from twinline.costs import service as costs
 from twinline.costs.models import Estimate
@@ -38,12 +40,14 @@ from twinline.numbers import queries as numbers
 from twinline.numbers import service as numbering
 from twinline.numbers.models import Number
 from twinline.operate import OperatorError
+from twinline.rules.delivery import Delivery
 from twinline.rules.identity import LONGEST_PHONE, digits
 from twinline.rules.pricing import Category, Reading, read_text
 from twinline.rules.refusal import Refused
 from twinline.rules.templates import language as rules_language
+from twinline.sending import outbox
 from twinline.sending import service as sending
-from twinline.sending.models import Draft, Lane
+from twinline.sending.models import SPEAKS_AS, Draft, Lane
 from twinline.settings import Settings
 from twinline.templates import queries as templates
 from twinline.templates import service as templating
@@ -67,20 +71,19 @@ cli.add_typer(number_cli, name="number")
 rates_cli = typer.Typer(no_args_is_help=True, help="What Meta charges for a message, for estimates.")
 cli.add_typer(template_cli, name="template")
 cli.add_typer(user_cli, name="user")
+key_cli = typer.Typer(no_args_is_help=True, help="Keys by which programs use the API.")
+cli.add_typer(key_cli, name="key")
 cli.add_typer(rates_cli, name="rates")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data. Default: TWINLINE_DATA, or the user's.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")]
 
-SPEAKS_AS = {
-    Lane.PERSON: "person",
-    Lane.AUTOMATION: "automation",
-    Lane.UTILITY: "campaign",
-    Lane.MARKETING: "campaign",
-}
 WAIT_FOR_WORKER = 30.0  # seconds
 A_LOOK = 0.2  # seconds between two looks at what became of a message
+WAITING = ("queued", "sending")
+ENDS = (Delivery.READ, Delivery.PLAYED, Delivery.FAILED)
+SENT_AS = ("document", "voice", "sticker")
 
 
 def main() -> NoReturn:
@@ -394,6 +397,58 @@ async def _user_add(
             await accounts.create_user(tx, owner, email, name, role, password, app.clock.now())
 
 
+@key_cli.command("create")
+def key_create(
+    name: Annotated[str, typer.Argument(help="What uses it, and where.")],
+    scope: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(keys.SCOPES)}; repeat it.")] = None,
+    organisation: Organisation = None,
+    data: Data = None,
+) -> None:
+    """Make a key, and print it: it is kept nowhere and can't be shown again."""
+    typer.echo(_run(_key_create, _settings(data), name, scope or keys.AT_FIRST, organisation))
+
+
+async def _key_create(settings: Settings, name: str, scopes: Sequence[str], organisation: int | None) -> str:
+    async with operate.opened(settings) as app:
+        owner = await _organisation(app, organisation)
+        async with app.db.transaction() as tx:
+            _, token = await keys.create(tx, owner, name, scopes, None, app.clock.now())
+    return token
+
+
+@key_cli.command("list")
+def key_list(organisation: Organisation = None, data: Data = None) -> None:
+    """List the keys: id, name, end, what it may, when it was last used."""
+    for key in _run(_keys, _settings(data), organisation):
+        used = f"used {key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never used"
+        state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else used
+        typer.echo(f"{key.id}\t{key.name}\ttwl_…{key.hint}\t{','.join(key.scopes)}\t{state}")
+
+
+async def _keys(settings: Settings, organisation: int | None) -> Sequence[ApiKey]:
+    async with operate.opened(settings) as app:
+        owner = await _organisation(app, organisation)
+        async with app.db.transaction() as tx:
+            return await keys.of(tx, owner)
+
+
+@key_cli.command("revoke")
+def key_revoke(
+    key: Annotated[int, typer.Argument(help="Its id, as `twinline key list` shows it.")],
+    organisation: Organisation = None,
+    data: Data = None,
+) -> None:
+    """Revoke a key: programs that use it are refused from now on."""
+    typer.echo(f"{_run(_key_revoke, _settings(data), key, organisation)} is revoked.")
+
+
+async def _key_revoke(settings: Settings, key_id: int, organisation: int | None) -> str:
+    async with operate.opened(settings) as app:
+        owner = await _organisation(app, organisation)
+        async with app.db.transaction() as tx:
+            return (await keys.revoke(tx, owner, key_id, None, app.clock.now())).name
+
+
 # --- rates --------------------------------------------------------------------------------------------------------
 
 
@@ -581,28 +636,65 @@ def send(
     text: Annotated[str, typer.Argument(help="What to say; with --media the caption.")] = "",
     number: Annotated[str, typer.Option(help="The number that speaks: its id here, or Meta's.")] = "",
     media: Annotated[Path | None, typer.Option(help="A file to send.", exists=True, dir_okay=False)] = None,
+    as_: Annotated[str | None, typer.Option("--as", help="Send the file as document, voice or sticker.")] = None,
+    template: Annotated[str, typer.Option(help="The name of a template to send instead.")] = "",
+    language: Annotated[str, typer.Option(help="The template's language.")] = "en_US",
+    var: Annotated[
+        list[str] | None,
+        typer.Option(help="A value for the template, like 1=Ana or header.image=https://…; repeat it."),
+    ] = None,
+    quote: Annotated[str | None, typer.Option(help="The wamid of the message that this one quotes.")] = None,
     purpose: Annotated[str, typer.Option(help="person, automation, utility or marketing")] = "person",
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key never sends twice.")] = None,
+    wait: Annotated[int, typer.Option(min=0, help="So many seconds more, to see it delivered and read.")] = 0,
     data: Data = None,
 ) -> None:
     """Send a message, inside all rules, and wait for Meta's answer."""
     if purpose.upper() not in Lane.__members__:
         raise typer.BadParameter(f"One of: {', '.join(lane.name.lower() for lane in Lane)}.", param_hint="--purpose")
+    if template and (text or media):
+        raise typer.BadParameter("A template brings its own text. Give its values with --var.", param_hint="--template")
+    values = _values(var or [])
+    if values and not template:
+        raise typer.BadParameter("Values belong to a template. Name it with --template.", param_hint="--var")
+    if as_ is not None and (media is None or as_ not in SENT_AS):
+        raise typer.BadParameter(f"With --media, one of: {', '.join(SENT_AS)}.", param_hint="--as")
     settings = _settings(data)
     if operate.misses_simulator(settings):
         raise OperatorError(
             f"The numbers in {settings.data} live in its simulator, and that isn't running. Start it: twinline up "
             "--simulator. If they have moved to Meta since, set TWINLINE_APP_ID."
         )
-    state, told = _run(_send, settings, number, to, text, media, Lane[purpose.upper()], key)
-    typer.echo(f"{state}{': ' + told if told else ''}")
-    if state != "sent":
+    content = {"name": template, "language": {"code": language}, "values": values} if template else None
+    said = Draft("template" if template else "text", None if template else text, content, quote)
+    if not _run(_send, settings, number, to, said, media, as_, Lane[purpose.upper()], key, wait):
         raise typer.Exit(1)
 
 
+def _values(given: Sequence[str]) -> dict[str, Any]:
+    """A template's values by slot key: ``1=Ana`` is the body's, and a header's file is given by its address."""
+    values: dict[str, Any] = {}
+    for one in given:
+        name, there, value = one.partition("=")
+        if not there or not name:
+            raise typer.BadParameter(f"{one!r} isn't of the form name=value.", param_hint="--var")
+        slot = name if "." in name else f"body.{name}"
+        values[slot] = {"link": value} if slot.endswith((".image", ".video", ".document")) else value
+    return values
+
+
 async def _send(
-    settings: Settings, number: str, to: str, text: str, media: Path | None, lane: Lane, key: str | None
-) -> tuple[str, str | None]:
+    settings: Settings,
+    number: str,
+    to: str,
+    said: Draft,
+    media: Path | None,
+    as_: str | None,
+    lane: Lane,
+    key: str | None,
+    wait: int,
+) -> bool:
+    """Whether Meta took it and, as far as was waited for, delivered it. Prints what becomes of it, a line each."""
     async with operate.opened(settings) as app:
         async with app.db.transaction() as tx:
             all_numbers = await numbers.every_number(tx)
@@ -611,29 +703,55 @@ async def _send(
             raise OperatorError(
                 f"+{sender.display_phone} has no token, so nothing can be sent. Connect it on its page."
             )
-        app.vault.unseal(
-            sender.token
-        )  # said here, a wrong key is a sentence; in the worker it would be a line in a log
-        if media is None:
-            draft = Draft("text", text)
-        else:
-            draft = await sending.attach(app, await asyncio.to_thread(media.read_bytes), media.name, text)
+        # Said here, a wrong key is a sentence; in the worker it would be a line in a log.
+        app.vault.unseal(sender.token)
+        if media is not None:
+            file = await asyncio.to_thread(media.read_bytes)
+            said = await sending.attach(app, file, media.name, said.text, said.quoted, kind=as_)
+        elif said.type == "template":
+            await templating.acquaint(app, sender.id, (said.content or {})["name"])
         async with app.db.transaction() as tx:
-            outbox = await sending.submit_to(
-                app, tx, sender.id, to, draft, lane=lane, author=SPEAKS_AS[lane], idempotency_key=key
+            outbox_id = await sending.submit_to(
+                app, tx, sender.id, to, said, lane=lane, author=SPEAKS_AS[lane], idempotency_key=key
             )
-        for _ in range(int(WAIT_FOR_WORKER / A_LOOK)):
-            # A running worker takes it. Where none runs, this process drains the lane, under the same lock.
-            if not await worker.is_running(app):
-                await worker.run_waiting(app, "lane")
-            async with app.db.transaction() as tx:
-                [(state, told)] = await tx.rows(
-                    "SELECT state, error_text FROM outbox WHERE number_id = %s AND id = %s", (sender.id, outbox)
-                )
-            if state not in ("queued", "sending"):
-                return state, told
-            await asyncio.sleep(A_LOOK)
-        return state, f"not sent within {WAIT_FOR_WORKER:.0f} seconds; it waits for its turn, so don't send it again"
+        return await _follow(app, sender.id, outbox_id, wait)
+
+
+async def _follow(app: App, number_id: int, outbox_id: int, wait: int) -> bool:
+    known = await _settled(app, number_id, outbox_id)
+    if known.state in WAITING:
+        unsent = f"not sent within {WAIT_FOR_WORKER:.0f} seconds; it waits for its turn, so don't send it again"
+        typer.echo(f"{known.state}: {unsent}")
+        return False
+    typer.echo(f"{known.state}{': ' + known.error_text if known.error_text else ''}")
+    for _ in range(int(wait / A_LOOK)):
+        if known.state != "sent" or known.delivery in ENDS:
+            break
+        await asyncio.sleep(A_LOOK)
+        before, known = known.delivery, await _known(app, number_id, outbox_id)
+        if known.delivery != before and known.delivery > Delivery.SENT:
+            typer.echo(f"{Delivery(known.delivery).name.lower()}{': ' + known.error_text if known.error_text else ''}")
+    return known.state == "sent" and known.delivery != Delivery.FAILED
+
+
+async def _settled(app: App, number_id: int, outbox_id: int) -> outbox.Known:
+    """The message once its way has ended, or as it still is when that takes too long."""
+    for _ in range(int(WAIT_FOR_WORKER / A_LOOK)):
+        # A running worker takes it. Where none runs, this process drains the lane, under the same lock.
+        if not await worker.is_running(app):
+            await worker.run_waiting(app, "lane")
+        known = await _known(app, number_id, outbox_id)
+        if known.state not in WAITING:
+            break
+        await asyncio.sleep(A_LOOK)
+    return known
+
+
+async def _known(app: App, number_id: int, outbox_id: int) -> outbox.Known:
+    async with app.db.transaction() as tx:
+        known = await outbox.message(tx, number_id, outbox_id)
+    assert known is not None
+    return known
 
 
 @cli.command()
