@@ -497,6 +497,9 @@ async def test_a_chat_tells_whether_it_is_open_why_and_until_when(program: Progr
     assert told["to"]["contact"] == ana
     assert told["phone_link"] == f"https://wa.me/{ANA}"
     assert [one["category"] for one in told["estimates"]] == ["service", "utility", "marketing", "authentication"]
+    month = told["service_messages"]
+    assert (month["sent_this_month"], month["free_left"], month["zone"]) == (0, 1000, None)
+    assert told["free_entry_point"] == {"until": None, "answer_by": None}
     program.shop.clock.advance(hours=25)
     told = await program.gets(f"{program.base}/chats/contact:{ana}")
     assert (told["window"]["open"], told["window"]["reason"]) == (False, "expired")

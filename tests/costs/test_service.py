@@ -276,6 +276,20 @@ async def test_somebody_without_a_phone_number_has_a_price_but_no_link(bakery: B
     assert (facts.reply.market, facts.reply.text, facts.on_phone) == ("Brazil", "about USD 0.0068", None)
 
 
+async def test_a_stranger_may_be_asked_for_and_a_known_user_id_finds_the_phone(bakery: Bakery) -> None:
+    async with bakery.app.db.transaction() as tx:
+        stranger = await service.standing(tx, bakery.number_id, "+351 910 000 009", bakery.clock.now())
+    assert stranger is not None
+    assert (stranger.contact_id, stranger.window.reason) == (None, WindowReason.NEVER_WROTE)
+    assert stranger.on_phone == "https://wa.me/351910000009"
+    both = Human("351912345678", "PT.77")
+    contact = await bakery.writes(both)
+    async with bakery.app.db.transaction() as tx:
+        found = await service.standing(tx, bakery.number_id, "PT.77", bakery.clock.now())
+    assert found is not None
+    assert (found.contact_id, found.window.open, found.on_phone) == (contact, True, "https://wa.me/351912345678")
+
+
 async def test_another_number_and_nobody_have_no_standing(bakery: Bakery) -> None:
     ana = await bakery.writes()
     async with bakery.app.db.transaction() as tx:

@@ -71,13 +71,14 @@ class Estimate:
 class WindowFacts:
     """Where a chat stands: may one write freely from here, why, until when, and what it costs.
 
-    ``opened_by`` is "message" or "call" while the window is open. ``free_entry_until``: everything is free until then;
-    ``free_entry_by``: an answer from here before then opens that. ``service_sent`` stops counting just above the
-    month's free messages. ``templates`` are the prices of a template by category.
+    ``contact_id`` is None for a stranger. ``opened_by`` is "message" or "call" while the window is open.
+    ``free_entry_until``: everything is free until then; ``free_entry_by``: an answer from here before then opens that.
+    ``service_sent`` stops counting just above the month's free messages. ``templates`` are the prices of a template by
+    category.
     """
 
     number_id: int
-    contact_id: int
+    contact_id: int | None
     window: Window
     says: str
     opened_by: str | None

@@ -36,24 +36,26 @@ class CostError(Exception):
 # --- a chat -------------------------------------------------------------------------------------------------------
 
 
-async def standing(tx: Tx, number_id: int, contact_id: int, now: datetime) -> WindowFacts | None:
-    """Where the chat of this number with this contact stands; None when there is no such number or contact."""
+async def standing(tx: Tx, number_id: int, recipient: str | int, now: datetime) -> WindowFacts | None:
+    """Where the chat of this number with somebody stands; None when there is no such number or contact.
+
+    ``recipient`` is a contact's id, or a phone number or business-scoped user id, known here or not. Raises CostError
+    for what can't be an address.
+    """
     account = await account_of(tx, number_id)
     if account is None:
         return None
-    chat = await _chat(tx, account, contact_id, now)
-    if chat.contact_id is None:
+    address, chat = await _find(tx, account, recipient, now)
+    if chat.contact_id is None and not address:
         return None
     seen = _window(chat, now)
     zone = _zone(account)
     begins, ends = pricing.month(now, zone)
     sent = await _service_sent(tx, number_id, begins, ends)
-    reply, *templates = await _estimates(
-        tx, account, chat, chat.phone or chat.bsuid or "", (Category.SERVICE, *TEMPLATES), now, sent
-    )
+    reply, *templates = await _estimates(tx, account, chat, address, (Category.SERVICE, *TEMPLATES), now, sent)
     return WindowFacts(
         number_id=number_id,
-        contact_id=contact_id,
+        contact_id=chat.contact_id,
         window=seen,
         says=_says(chat, seen),
         opened_by=("call" if chat.opened_by == "call" else "message") if seen.open else None,
@@ -68,7 +70,7 @@ async def standing(tx: Tx, number_id: int, contact_id: int, now: datetime) -> Wi
         free_entry_until=_ahead(chat.entry_until, now),
         free_entry_by=_ahead(chat.entry_by, now),
         free_entry_hours=account.free_entry_hours,
-        on_phone=phone_link(chat.phone),
+        on_phone=phone_link(None if is_user_id(address) else address),
     )
 
 
@@ -85,15 +87,10 @@ async def estimate(tx: Tx, number_id: int, recipient: str | int, category: str, 
     account = await account_of(tx, number_id)
     if account is None:
         return None
-    if isinstance(recipient, str):
-        address = _address(recipient)
-        contact_id = await _contact(tx, number_id, address)
-    else:
-        address, contact_id = "", recipient
-    chat = await _chat(tx, account, contact_id, now)
+    address, chat = await _find(tx, account, recipient, now)
     begins, ends = pricing.month(now, _zone(account))
     sent = await _service_sent(tx, number_id, begins, ends) if wanted is Category.SERVICE else 0
-    [found] = await _estimates(tx, account, chat, address or chat.phone or chat.bsuid or "", (wanted,), now, sent)
+    [found] = await _estimates(tx, account, chat, address, (wanted,), now, sent)
     return found
 
 
@@ -178,6 +175,16 @@ def _says(chat: Chat, seen: windows.Window) -> str:
 
 def _ahead(at: datetime | None, now: datetime) -> datetime | None:
     return at if at is not None and now < at else None
+
+
+async def _find(tx: Tx, account: Account, recipient: str | int, now: datetime) -> tuple[str, Chat]:
+    """The address that somebody is written to, and their chat. Raises CostError."""
+    if isinstance(recipient, int):
+        chat = await _chat(tx, account, recipient, now)
+        return chat.phone or chat.bsuid or "", chat
+    address = _address(recipient)
+    chat = await _chat(tx, account, await _contact(tx, account.number_id, address), now)
+    return chat.phone or chat.bsuid or address, chat
 
 
 async def _chat(tx: Tx, account: Account, contact_id: int | None, now: datetime) -> Chat:

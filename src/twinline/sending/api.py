@@ -495,12 +495,28 @@ class Window(Out):
     until: datetime | None
 
 
+class ServiceMessages(Out):
+    """The number's free-form messages this month. Counting stops just above the free ones."""
+
+    sent_this_month: int
+    free_left: int
+    resets_at: datetime
+    zone: str | None = Field(description="Null: not known yet; months are UTC's.")
+
+
+class FreeEntryPoint(Out):
+    until: datetime | None = Field(description="Everything to them is free until then.")
+    answer_by: datetime | None = Field(description="They came by an ad; an answer from here before then makes it so.")
+
+
 class Chat(Out):
     to: Person | None = Field(description="Null: nobody here has written with them yet.")
     window: Window = Field(description="Whether free-form messages may go out. Approved templates may at any time.")
     opted_out: bool = Field(description="They have stopped marketing messages.")
     floor: str = Field(description="Who is speaking in this chat: nobody, phone, person, automation or campaign.")
     estimates: list[Estimate] = Field(description="A free-form message, and a template of each category.")
+    service_messages: ServiceMessages
+    free_entry_point: FreeEntryPoint
     phone_link: str | None = Field(description="Opens the chat on the phone, where writing is free at any time.")
 
 
@@ -749,6 +765,8 @@ async def get_chat(
             raise ApiError(404, "contact.unknown", f"There is no {recipient}.", "Ask by phone number.") from error
         asked = person.contact_id or recipient
         told = [await costs.estimate(tx, number_id, asked, category, now) for category in PRICED]
+        facts = await costs.standing(tx, number_id, asked, now)
+    assert facts is not None
     opening = service.window_of(sender, person, now)
     return Chat(
         to=Person(contact=person.contact_id, phone=person.phone, user_id=person.bsuid) if person.contact_id else None,
@@ -756,5 +774,9 @@ async def get_chat(
         opted_out=person.opted_out,
         floor=floor.holder_now(service.floor_of(person), now),
         estimates=[Estimate.model_validate(one) for one in told if one is not None],
+        service_messages=ServiceMessages(
+            sent_this_month=facts.service_sent, free_left=facts.free_left, resets_at=facts.resets_at, zone=facts.zone
+        ),
+        free_entry_point=FreeEntryPoint(until=facts.free_entry_until, answer_by=facts.free_entry_by),
         phone_link=costs.phone_link(person.phone),
     )
