@@ -54,7 +54,8 @@ class Call:
     is_app: bool
     request: Request
     upload: File | None
-    log: Seen
+    at: float
+    """When it came, on the simulator's clock; of one that was held up, when it went on."""
 
     @property
     def phone(self) -> Phone:
@@ -63,11 +64,6 @@ class Call:
     @property
     def waba(self) -> Waba:
         return self.world.state.wabas[self.node]
-
-    @property
-    def at(self) -> float:
-        """When the request came, on the simulator's clock."""
-        return self.log.at
 
     @property
     def version(self) -> str:
@@ -112,9 +108,10 @@ class Graph:
         return response
 
     async def _respond(self, request: Request, seen: Seen, headers: dict[str, str], began: float) -> Response:
-        fault, seen.status = None, 200
+        fault, seen.status = None, 500
         try:
             answer, fault = await self._answer(request, seen, headers)
+            seen.status = 200
         except GraphError as error:
             seen.status, seen.code = error.http_status, error.code
             answer = error.body(self.world.ids.trace())
@@ -128,7 +125,7 @@ class Graph:
         node, _, edge = request.path_params["path"].strip("/").partition("/")
         args, upload = await _arguments(request, seen)
         token, is_app = (None, False) if (node, edge) == ("oauth", "access_token") else _bearer(world, request, args)
-        call = Call(world, request.method, node, args, token, is_app, request, upload, seen)
+        call = Call(world, request.method, node, args, token, is_app, request, upload, seen.at)
         kind = _kind(world, call)
         if kind == "waba":
             _count(call, headers)
@@ -154,6 +151,7 @@ class Graph:
             return {}, fault
         if fault.effect == "late":
             await asyncio.sleep(fault.seconds)
+            call.at = world.now()
         return await handler(call), fault
 
 

@@ -11,6 +11,7 @@ from collections import deque
 
 COEXISTENCE_PER_SECOND = 20  # Meta: throughput page; in and out together, never upgraded
 ORDINARY_PER_SECOND = {"STANDARD": 80, "HIGH": 1000}  # Meta: throughput page, a number without the app
+LATE = 30.0  # seconds that a request may be looked at after one that came later
 PAIR_INTERVAL = 6.0  # Meta: one message per 6 s to the same user
 PAIR_BURST = 45
 PAIR_KNOWN = 100_000  # pairs remembered before those who owe nothing are forgotten
@@ -30,25 +31,30 @@ class SlidingSecond:
         self.limit = limit
         self._taken: deque[float] = deque()
 
-    def _forget(self, now: float) -> None:
-        while self._taken and (self._taken[0] <= now - 1.0 or self._taken[0] > now + 1.0):
-            self._taken.popleft()  # also what lies in the future, after the clock was moved back
-
-    def used(self, now: float) -> int:
-        self._forget(now)
-        return len(self._taken)
+    def _within(self, now: float) -> float:
+        """Forget what is over. Answers the instant to count by: a request that came earlier may be looked at later,
+        and then counts with the latest; what lies further ahead is left over from a clock that was moved back."""
+        taken = self._taken
+        if taken and taken[-1] > now:
+            if taken[-1] - now > LATE:
+                taken.clear()
+            else:
+                now = taken[-1]
+        while taken and taken[0] <= now - 1.0:
+            taken.popleft()
+        return now
 
     def take(self, now: float) -> bool:
         """Charge one API send, or answer False (130429)."""
-        if self.used(now) >= self.limit:
+        now = self._within(now)
+        if len(self._taken) >= self.limit:
             return False
         self._taken.append(now)
         return True
 
     def charge(self, now: float) -> None:
         """Charge a message that can't be refused (inbound)."""
-        self._forget(now)
-        self._taken.append(now)
+        self._taken.append(self._within(now))
 
 
 class PairLimit:

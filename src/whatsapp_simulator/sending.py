@@ -121,7 +121,9 @@ def _pace(world: World, phone: Phone, recipient: str, now: float) -> None:
 
 
 def _bill(world: World, phone: Phone, customer: Customer, message: Message, *, in_window: bool) -> int | None:
-    """Settle the price, and count what is free. Answers the code for what can't be paid for, if so."""
+    """Settle the price, and count what is free. Answers the code for what can't be paid for, if so.
+
+    GUESS: a free entry point is opened by an answer over the API only; a reaction is a service message like others."""
     waba, options, now = world.waba(phone), world.state.options, message.at
     entry = phone.entries.get(customer.id)
     if entry is not None and entry.until is None and now < entry.clicked_at + WINDOW:
@@ -139,7 +141,7 @@ def _bill(world: World, phone: Phone, customer: Customer, message: Message, *, i
     )
     if message.price["billable"] and not waba.payment_method:
         message.price = None
-        return 131042  # GUESS: the code for an exhausted free tier without a payment method
+        return 131042  # GUESS: also when it is the free tier that is used up
     if message.category == "service" and message.entry_until is None:
         pricing.count(waba, phone, now)
     return None

@@ -30,6 +30,12 @@ def test_no_second_holds_more_than_the_limit_and_no_send_is_refused_without_need
             taken.append(at)
 
 
+def test_a_request_looked_at_late_counts_and_a_clock_moved_back_begins_anew():
+    second = SlidingSecond(2)
+    assert [second.take(at) for at in (100.0, 100.5, 99.0, 98.9)] == [True, True, False, False]
+    assert second.take(40.0)
+
+
 async def test_a_number_without_the_app_has_eighty_a_second_or_a_thousand(start, settings, still):
     async with AsyncExitStack() as stack:
         sim = await start(stack, settings, Clock(real=still))
