@@ -13,6 +13,7 @@ from twinline.rules import outcomes
 from twinline.rules.refusal import Refusal, Refused
 from twinline.sending import queries, service
 from twinline.sending.models import Draft, Lane
+from twinline.sending.waking import wake
 
 # Before it is handed out, or while nobody knows whether it was.
 CANCEL = """
@@ -115,4 +116,5 @@ async def _drop(
     if not rows:
         raise Refused(TOO_LATE)
     await service.free(tx, [(number_id, contact_id)])
+    await wake(tx, number_id)  # for whoever waited behind it
     await events.publish(tx, {number_id: {"outbox": [list(row) for row in rows]}}, now)
