@@ -5,11 +5,15 @@ machine. The drain itself runs in real time, but nothing is said about how long 
 """
 
 import asyncio
+import json
+import os
 import random
+import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +83,31 @@ async def test_no_second_holds_more_than_twenty_however_many_processes_ask(
     possible = (max(sent) - min(sent)) * 20 // SECOND + 1
     assert len(sent) >= 0.95 * possible
     assert len({row["id"] for row in await shop.dicts("SELECT id FROM outbox WHERE state = 'sending'")}) == len(sent)
+
+
+async def test_several_real_processes_promise_what_one_would(shop: Shop) -> None:
+    """Each plans and folds what customers write, on its own clock readings; the number's row keeps them together."""
+    await shop.execute("UPDATE numbers SET connected_at = now() - interval '1 hour'")
+    await queue(shop, 500)
+    await shop.execute("UPDATE chats SET last_inbound_at = now()")
+    environment = {**os.environ, "DATABASE_URL": shop.app.db.url, "TWINLINE_DATA": str(shop.app.settings.data)}
+    root = Path(__file__).parents[2]
+    children = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.sending.pacing_process", str(seed), str(shop.number_id), "40",
+            env=environment, cwd=root, stdout=asyncio.subprocess.PIPE,
+        )
+        for seed in range(4)
+    ]  # fmt: skip
+    said = [json.loads((await child.communicate())[0]) for child in children]
+    promised = sorted(instant for told in said for instant in told["promised"])
+    inbound = sum(n for told in said for _, n in told["charged"])
+    assert len(promised) > 20
+    assert inbound > 20
+    assert busiest_second(promised) <= 20
+    assert all(later - earlier >= lane.PACE.interval_us for earlier, later in pairwise(promised))
+    rows = await shop.dicts("SELECT attempts FROM outbox WHERE state = 'sending'")
+    assert [row["attempts"] for row in rows] == [1] * len(promised), "each row was promised one instant, to one process"
 
 
 @pytest.mark.parametrize("seed", range(3))
