@@ -156,7 +156,12 @@ def phone_settings(world: World, body: Json, at: dict[str, str]) -> Json:
     for key in body:
         if key not in ("name", "app_version", "country", "quality", "throughput", "service_count"):
             raise Refused(f"{key!r} can't be set.", 400)
+    upgraded = body.get("throughput") == "HIGH" != phone.throughput
+    if upgraded and phone.state != "cloud_only":
+        raise Refused("A number with the app stays at 20 messages a second.")
     _set(phone, body)
+    if upgraded:
+        phones.upgrade(world, phone)
     world.changed("phone", phone=phone.id)
     return show_phone(world, phone)
 

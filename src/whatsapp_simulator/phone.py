@@ -13,6 +13,7 @@ from .sending import progress
 from .state import BookEntry, Customer, Json, Message, Phone
 from .world import Refused, World
 
+UPGRADE_SECONDS = 60.0
 REASONS: dict[str, tuple[str, str] | None] = {
     # what happened -> disconnection_info (reason, initiated by); Meta: account_update reference
     "disconnect": None,  # GUESS: no reason value exists for the button in the app, so no disconnection_info
@@ -168,6 +169,14 @@ def onboard(world: World, phone: Phone, *, share_history: bool, share_contacts: 
         waba, "PARTNER_APP_INSTALLED", partner=True, waba_info=wire.waba_info(waba, partner_app_id=app.id)
     )
     world.changed("phone", phone=phone.id)
+
+
+def upgrade(world: World, phone: Phone) -> None:
+    """A number without the app is given 1,000 messages a second (Meta: throughput page). GUESS: the whole minute that
+    this may take nothing can be sent (131057)."""
+    phone.maintenance_until = world.now() + UPGRADE_SECONDS
+    told = {"display_phone_number": phone.number, "event": "THROUGHPUT_UPGRADE", "current_limit": "TIER_UNLIMITED"}
+    world.emit_waba(world.waba(phone), "phone_number_quality_update", told)
 
 
 def disconnect(world: World, phone: Phone, why: str = "disconnect") -> None:

@@ -48,6 +48,8 @@ def accept(world: World, phone: Phone, body: Json, at: float | None = None) -> J
     if not on_platform(phone):
         raise GraphError(NOT_ON_PLATFORM)
     now = world.now() if at is None else at
+    if now < phone.maintenance_until:
+        raise GraphError(131057)
     if "status" in body:
         return _mark_read(world, phone, body)
     kind = validate.message(body)
@@ -90,14 +92,7 @@ def accept(world: World, phone: Phone, body: Json, at: float | None = None) -> J
         message.held = fate is None and templates.held(template, message, world.state.options, now)
         answer["message_status"] = "held_for_quality_assessment" if message.held else "accepted"
     if customer is not None:
-        if kind != "reaction" and body.get("context"):
-            message.context = _quote(world, phone, customer, body["context"])
-        if kind == "reaction":
-            world.state.messages[message.id] = message
-            _react(world, phone, customer, content, fate)
-        else:
-            world.keep(message)
-        world.changed("message", phone=phone.id, customer=customer.id, message=message.id)
+        _keep(world, phone, customer, message, body.get("context"), fate)
     pause = world.state.options.sent_delay
     if fate is not None:
         message.error = fate
@@ -209,17 +204,27 @@ def _content(world: World, kind: str, body: Json) -> tuple[Json, bool]:
     return {**content, "mime_type": media.mime}, usable
 
 
+def _keep(
+    world: World, phone: Phone, customer: Customer, message: Message, context: Json | None, fate: int | None
+) -> None:
+    """Into the chat; a reaction goes upon its message."""
+    if message.type == "reaction":
+        world.state.messages[message.id] = message
+        if fate is None:
+            target = world.message(phone, customer.id, message.content["message_id"])
+            target.reactions["business"] = message.content["emoji"]
+    else:
+        message.context = _quote(world, phone, customer, context) if context else None
+        world.keep(message)
+    world.changed("message", phone=phone.id, customer=customer.id, message=message.id)
+
+
 def _quote(world: World, phone: Phone, customer: Customer, context: Json) -> Json | None:
     """A quote of something unknown is dropped, as the phone shows the message without it."""
     try:
         return world.context(phone, customer, context.get("message_id"))
     except Refused:
         return None
-
-
-def _react(world: World, phone: Phone, customer: Customer, content: Json, fate: int | None) -> None:
-    if fate is None:
-        world.message(phone, customer.id, content["message_id"]).reactions["business"] = content["emoji"]
 
 
 def _reachable(world: World, phone: Phone, customer: Customer, content: Json) -> bool:

@@ -247,6 +247,8 @@ class Phone:
     service_count: int = 0
     quality: str = "GREEN"
     throughput: Literal["STANDARD", "HIGH"] = "STANDARD"
+    maintenance_until: float = 0.0
+    """Until then every send is answered with 131057."""
     override: Override | None = None
     register_calls: int = 0
     deregister_calls: int = 0

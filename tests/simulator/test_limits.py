@@ -36,6 +36,11 @@ def test_a_request_looked_at_late_counts_and_a_clock_moved_back_begins_anew():
     assert second.take(40.0)
 
 
+async def test_a_number_with_the_app_stays_at_twenty(sim):
+    await sim.connect()
+    await sim.post(f"/control/phones/{sim.phone.id}/settings", 409, throughput="HIGH")
+
+
 async def test_a_number_without_the_app_has_eighty_a_second_or_a_thousand(start, settings, still):
     async with AsyncExitStack() as stack:
         sim = await start(stack, settings, Clock(real=still))
@@ -47,9 +52,14 @@ async def test_a_number_without_the_app_has_eighty_a_second_or_a_thousand(start,
         refused = await sim.error("POST", f"{sim.phone.id}/messages", to="14155550171", **TEXT)
         assert (refused["code"], refused["message"]) == (130429, "(#130429) Rate limit hit")
         await sim.post(f"/control/phones/{sim.phone.id}/settings", throughput="HIGH")
+        assert (await sim.error("POST", f"{sim.phone.id}/messages", to="14155550171", **TEXT))["code"] == 131057
+        still.time += 60
         shown = await sim.graph("GET", f"{sim.phone.id}?fields=throughput")
         assert shown["throughput"] == {"level": "HIGH"}
         await sim.text()
+        await sim.flush()
+        (told,) = sim.platform.changes("phone_number_quality_update")
+        assert (told["event"], told["current_limit"]) == ("THROUGHPUT_UPGRADE", "TIER_UNLIMITED")
         await sim.post("/control/options", throughput=5)
         still.time += 1
         for _ in range(5):
