@@ -177,6 +177,7 @@ function filters() {
   const choose = ({ target }) => {
     filter = target.value;
     seen.requests = [];
+    lines("requests", [], requestLine);
     $("all").href = `/control/log.ndjson?${filter}`;
     passing();
   };
