@@ -51,7 +51,9 @@ async def test_the_month_says_what_was_sent_what_is_left_and_when_it_begins_anew
     for words in ("1,040", "1 December", "at midnight in America/Los_Angeles", "3 messages have no rate", "USD 0.85"):
         assert words in text, words
     about = (await browser.get(f"/numbers/{bakery.number_id}")).text
-    assert "0 of 1,000 free left" in about
+    assert "left of 1,000 this month" in about
+    bakery.at(2026, 9, 30)
+    assert "until October 2026" in (await browser.get(f"/numbers/{bakery.number_id}")).text
 
 
 async def test_a_person_may_set_what_meta_doesnt_say_and_is_told_what_cant_be(

@@ -40,16 +40,19 @@ SELECT count(*) FROM (
 ) counted
 """
 
-# By day, since a rate may begin on any; ``nth`` decides which service messages are the month's free ones.
+# By day, since a rate may begin on any. The month's free service messages are the first that arrived; those beyond the
+# last of them are found by one look at where that stands.
 MONTH = """
-SELECT category, whose, entry, in_window, (at AT TIME ZONE %(zone)s)::date AS day, nth > %(allowance)s AS beyond,
-       count(*)::integer AS n
-FROM (
-    SELECT category, whose, entry, in_window, at, row_number() OVER (PARTITION BY category, entry ORDER BY at) AS nth
-    FROM deliveries
-    WHERE number_id = %(number)s AND at >= %(begins)s AND at < %(ends)s
-      AND category IN ('service', 'marketing', 'utility', 'authentication', 'authentication_international', 'unknown')
-) counted
+WITH last_free AS MATERIALIZED (
+    SELECT at, wamid FROM deliveries
+    WHERE number_id = %(number)s AND category = 'service' AND NOT entry AND at >= %(begins)s AND at < %(ends)s
+    ORDER BY at, wamid OFFSET %(allowance)s - 1 LIMIT 1
+)
+SELECT d.category, d.whose, d.entry, d.in_window, (d.at AT TIME ZONE %(zone)s)::date AS day,
+       coalesce((d.at, d.wamid) > (f.at, f.wamid), false) AS beyond, count(*)::integer AS n
+FROM deliveries d LEFT JOIN last_free f ON true
+WHERE d.number_id = %(number)s AND d.at >= %(begins)s AND d.at < %(ends)s
+  AND d.category IN ('service', 'marketing', 'utility', 'authentication', 'authentication_international', 'unknown')
 GROUP BY 1, 2, 3, 4, 5, 6
 """
 
@@ -130,11 +133,21 @@ LEFT JOIN LATERAL (
       AND r.type NOT IN ('system', 'request_welcome') AND r.at >= %(since)s AND r.extra ? 'referral'
 ) came ON true
 LEFT JOIN LATERAL (
-    SELECT max(to_timestamp((s.detail->'conversation'->>'expiration_timestamp')::bigint)) AS until
-    FROM messages m JOIN statuses s ON s.number_id = m.number_id AND s.wamid = m.wamid
-    WHERE m.number_id = c.number_id AND m.contact_id = c.id AND m.type <> 'reaction' AND m.at >= %(since)s
-      AND m.outgoing AND s.detail->'conversation'->'origin'->>'type' = 'referral_conversion'
-      AND s.detail->'conversation'->>'expiration_timestamp' ~ '^\d{1,11}$'
+    -- OFFSET 0 keeps the planner to the chat's own messages and their keys.
+    SELECT max(to_timestamp((s.conversation->>'expiration_timestamp')::bigint)) AS until
+    FROM (
+        SELECT m.wamid FROM messages m
+        WHERE m.number_id = c.number_id AND m.contact_id = c.id AND m.type <> 'reaction' AND m.at >= %(since)s
+          AND m.outgoing
+        OFFSET 0
+    ) m
+    CROSS JOIN LATERAL (
+        SELECT t.detail->'conversation' AS conversation FROM statuses t
+        WHERE t.number_id = c.number_id AND t.wamid = m.wamid
+        OFFSET 0
+    ) s
+    WHERE s.conversation->'origin'->>'type' = 'referral_conversion'
+      AND s.conversation->>'expiration_timestamp' ~ '^\d{1,11}$'
 ) told ON true
 WHERE n.id = %(number)s
 """

@@ -210,6 +210,15 @@ async def _contact(tx: Tx, number_id: int, address: str) -> int | None:
 # --- a month ------------------------------------------------------------------------------------------------------
 
 
+async def free_left(tx: Tx, number_id: int, now: datetime) -> int | None:
+    """How many of the month's free service messages the number has left; None while none are charged."""
+    account = await account_of(tx, number_id)
+    zone = _zone(account) if account else UTC
+    if now.astimezone(zone).date() < pricing.rules().service_charged_from:
+        return None
+    return pricing.free_left(await _service_sent(tx, number_id, *pricing.month(now, zone)))
+
+
 async def month(tx: Tx, number_id: int, now: datetime) -> Month | None:
     """The number's month so far, by category, as an estimate; None when there is no such number.
 

@@ -117,7 +117,7 @@ class _Pages:
             number = await self._number(request)
             notices = await queries.latest_notices(tx, number.id, NOTICES_SHOWN)
             account = await sync.account(tx, number, now)
-            month = await costing.month(tx, number.id, now)
+            free_left = await costing.free_left(tx, number.id, now)
             stopped = await stops.standing(tx, number.id, now)
             held = await stops.held(tx, number.id) if stopped else {}
         return render(
@@ -126,7 +126,7 @@ class _Pages:
             number=number,
             stopped=stopped,
             held=held,
-            month=month,
+            free_left=free_left,
             allowance=pricing.rules().free_service_messages,
             notices=notices,
             account=account,
