@@ -212,5 +212,5 @@ async def test_a_process_that_is_woken_late_does_not_catch_up_beyond_the_limit(
     await shop.drain()
     assert len(began) == 60
     assert busiest_second(began) <= 20
-    assert all(began[n + 20] - began[n] >= SECOND + lane.ROOM for n in range(40))
+    assert all(began[n + 20] - began[n] >= SECOND + lane.ON_THE_WAY for n in range(40))
     assert await shop.value("SELECT count(*) FROM outbox WHERE state = 'sent'") == 60
