@@ -54,7 +54,14 @@ async def page(address: str) -> AsyncIterator[Page]:
     problems: list[str] = []
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+            executable_path=CHROMIUM,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--use-fake-device-for-media-stream",
+                "--use-fake-ui-for-media-stream",
+            ],
         )
         page = await chromium.new_page(base_url=address)
         page.on("pageerror", lambda error: problems.append(str(error)))
@@ -155,3 +162,81 @@ async def test_the_window_closes_by_itself_and_what_is_unfolded_stays_so(shop: A
     await expect(page.locator("#window [data-open=templates]")).to_be_visible()
     await shop.say(ana, "¿sigues ahí?", tell=True)
     await expect(page.get_by_label("Write a message")).to_have_value("half a sen")
+
+
+async def test_what_isnt_text_is_said_from_the_menu_with_the_keyboard_alone(shop: Any, page: Page) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    await shop.say(ana, "what do you have?", ago=60)
+    await page.goto(f"/inbox/{shop.number_id}/{ana}")
+    await page.get_by_label("Attach", exact=True).focus()
+    await page.keyboard.press("Enter")
+    await page.get_by_role("menuitem", name="List").focus()
+    await page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Message with a list")
+    await dialog.get_by_label("Message").fill("What would you like?")
+    await dialog.get_by_label("Text of the button that opens it").fill("See all")
+    await dialog.get_by_role("textbox", name="Row").fill("Lemon")
+    await expect(dialog.get_by_text("1 of 10", exact=True)).to_be_visible()
+    for _ in range(9):
+        await dialog.get_by_role("button", name="Row", exact=True).press("Enter")
+    await expect(dialog.get_by_role("button", name="Row", exact=True)).to_be_disabled()
+    for at, row in enumerate(await dialog.locator("[name=title]").all()):
+        await row.fill(f"Cake {at}")
+    await expect(dialog.locator(".list-part").last.get_by_text("6/24")).to_be_visible()
+    await page.keyboard.press("Enter")
+    await expect(dialog).to_be_hidden()
+    await expect(page.locator(".bubble.unsent")).to_contain_text("See all")
+    async with shop.app.db.transaction() as tx:
+        [(content,)] = await tx.rows("SELECT content FROM outbox")
+    assert [row["id"] for row in content["action"]["sections"][0]["rows"]] == [f"cake-{at}" for at in range(10)]
+
+
+async def test_a_recording_leaves_as_a_voice_message_and_can_be_thrown_away(shop: Any, page: Page) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    await shop.say(ana, "tell me", ago=60)
+    await page.goto(f"/inbox/{shop.number_id}/{ana}")
+    box = page.get_by_label("Write a message")
+    await box.fill("not yet")
+    await expect(page.get_by_label("Record a voice message")).to_be_hidden()
+    await box.fill("")
+    await page.get_by_label("Record a voice message").click()
+    await expect(page.get_by_text("Recording…")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(box).to_be_visible()
+    await page.get_by_label("Record a voice message").click()
+    await expect(page.locator(".recording output")).to_have_text("0:01")
+    await page.get_by_label("Send the voice message").click()
+    await expect(page.locator(".bubble.unsent .voice")).to_be_visible()
+    async with shop.app.db.transaction() as tx:
+        rows = await tx.rows("SELECT type, content->>'mime_type', content->>'voice' FROM outbox")
+    assert rows == [("audio", "audio/ogg", "true")]
+
+
+async def test_a_link_gets_its_preview_unless_told_otherwise_and_a_reaction_is_taken_back(
+    shop: Any, page: Page
+) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    wamid = await shop.say(ana, "where?", ago=60)
+    await shop.say(ana, "🙏", ago=50, type="reaction", quoted=wamid, outgoing=True, author="person")
+    await page.goto(f"/inbox/{shop.number_id}/{ana}")
+    box = page.get_by_label("Write a message")
+    preview = page.get_by_label("Show a preview of the link")
+    await box.fill("here")
+    await expect(preview).to_be_hidden()
+    for text in ("https://example.com/one", "https://example.com/two"):
+        await box.fill(text)
+        await expect(preview).to_be_checked()
+        if text.endswith("two"):
+            await preview.uncheck()
+        await box.press("Enter")
+        await expect(page.locator(".bubble.unsent", has_text=text)).to_be_visible()
+    async with page.expect_response("**/messages"):
+        await page.get_by_label("Take back your 🙏").click()
+    await expect(page.locator(".reactions")).to_have_count(0)
+    async with shop.app.db.transaction() as tx:
+        rows = await tx.rows("SELECT type, text, content FROM outbox ORDER BY id")
+    assert rows == [
+        ("text", "https://example.com/one", {"preview_url": True}),
+        ("text", "https://example.com/two", None),
+        ("reaction", None, None),
+    ]

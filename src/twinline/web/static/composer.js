@@ -227,6 +227,7 @@ export class Composer {
     }
     if (text.trim()) {
       const preview = LINK.test(text) && this.form.elements.preview.checked;
+      this.form.elements.preview.checked = true;
       jobs.push({ fields: { key: this.keyFor(text), text, quoted, ...(preview && { content: '{"preview_url": true}' }) } });
     }
     this.text.value = "";

@@ -128,10 +128,10 @@ export class Dialogs {
 
   /** What is left of each field, and of the rows. */
   count(dialog) {
-    for (const output of dialog.querySelectorAll("output.left")) {
-      const input = output.closest("label").querySelector(".input");
-      output.textContent = `${input.value.length}/${input.maxLength}`;
-      output.classList.toggle("full", input.value.length >= input.maxLength);
+    for (const left of dialog.querySelectorAll(".left")) {
+      const input = left.closest("label").querySelector(".input");
+      left.textContent = `${input.value.length}/${input.maxLength}`;
+      left.classList.toggle("full", input.value.length >= input.maxLength);
     }
     const list = dialog.querySelector(".rows-of");
     if (!list) return;
