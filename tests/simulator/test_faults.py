@@ -26,6 +26,9 @@ pytestmark = pytest.mark.anyio
 TEXT = {"messaging_product": "whatsapp", "to": "14155550171", "type": "text", "text": {"body": "hi"}}
 
 
+IMPATIENT = httpx.Timeout(30, read=0.1)
+
+
 def state(*faults: Fault, seed: int = 1) -> State:
     return State(App("1", "s", "v", "c", "b"), seed, faults=list(faults))
 
@@ -205,17 +208,19 @@ async def test_a_bare_503_says_nothing_of_whether_it_was_sent(wire, done):
 async def test_a_client_that_waits_too_little_never_learns_that_it_was_sent(wire):
     client, simulator = wire
     await _armed(client, effect="slow", seconds=30)
+    heard = asyncio.create_task(_message(simulator.world.hub))
     with pytest.raises(httpx.ReadTimeout):
-        await client.post("messages", json=TEXT, timeout=0.2)
+        await client.post("messages", json=TEXT, timeout=IMPATIENT)
+    await heard
     assert len(simulator.world.state.messages) == 1
 
 
 async def test_a_late_message_is_sent_after_its_client_has_gone(wire):
     client, simulator = wire
-    await _armed(client, effect="late", seconds=0.3)
+    await _armed(client, effect="late", seconds=1)
     heard = asyncio.create_task(_message(simulator.world.hub))
     with pytest.raises(httpx.ReadTimeout):
-        await client.post("messages", json=TEXT, timeout=0.1)
+        await client.post("messages", json=TEXT, timeout=IMPATIENT)
     assert simulator.world.state.messages == {}
     await heard
     assert len(simulator.world.state.messages) == 1

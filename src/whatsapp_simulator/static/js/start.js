@@ -64,7 +64,7 @@ function clockCard() {
 /** To a time that somebody names, in the time zone of this browser. */
 async function setClock() {
   const here = new Date((clock.now() - new Date().getTimezoneOffset() * 60) * 1000).toISOString().slice(0, 16);
-  const given = await ask({ title: "Set the clock", text: "What is due until then happens, webhooks included.", fields: [field("Date and time", h("input", { name: "at", type: "datetime-local", value: here, required: true }))], yes: "Set" });
+  const given = await ask({ title: "Set the clock", text: "Windows, prices, limits and reviews go by it; the pauses between statuses stay real.", fields: [field("Date and time", h("input", { name: "at", type: "datetime-local", value: here, required: true }))], yes: "Set" });
   if (given) await post("/control/clock", { advance: new Date(given.at).getTime() / 1000 - clock.now() });
 }
 
