@@ -1,7 +1,6 @@
 """The page of rates: what is built in, and an organisation's own card."""
 
 from datetime import date
-from typing import Any
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -65,7 +64,7 @@ class _Pages:
         viewer: Viewer = request.state.viewer
         async with self._app.db.transaction() as tx:
             own = await service.own_rates(tx, viewer.organisation_id)
-        cards: list[Any] = [card for found in pricing.built_in().values() for card in reversed(found)]
+        cards = [card for _, found in sorted(pricing.built_in().items()) for card in reversed(found)]
         return render(
             request,
             "costs/rates.html",
