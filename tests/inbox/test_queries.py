@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinline.inbox import live, queries, words
+from twinline.inbox import live, queries
 from twinline.inbox.queries import Thread
 from twinline.kit.markup import rich
 
