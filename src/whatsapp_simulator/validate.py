@@ -255,10 +255,10 @@ def _interactive(body: Json) -> None:
 
 def _header(body: Json, kind: str) -> None:
     header = body["interactive"].get("header")
-    if header is None:
+    if not header and header != {}:
         return
     given, allowed = header.get("type"), HEADERS.get(kind, frozenset())
-    if given not in allowed:
+    if not isinstance(given, str) or given not in allowed:
         raise GraphError(
             131009, f"A header of type {given} isn't possible: {', '.join(sorted(allowed)) or 'none is'} for {kind}."
         )

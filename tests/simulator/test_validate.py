@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from whatsapp_simulator import validate
@@ -200,6 +200,9 @@ def _spoiled(body: Any, path: list[int], junk: Any) -> Any:
     path=st.lists(st.integers(0, 20), min_size=1, max_size=7),
     junk=ANYTHING,
 )
+@settings(max_examples=600)
+@example(body=TAKEN["three buttons under a picture"], path=[0, 3], junk="")
+@example(body=TAKEN["three buttons under a picture"], path=[0, 3, 1], junk={})
 def test_whatever_stands_somewhere_in_a_body_it_is_taken_or_refused_with_a_code(body, path, junk):
     assert _judged(_spoiled(body, path, junk)) in {*validate.TYPES, 100, 131008, 131009, 131051, 131055, 135000}
 
