@@ -198,6 +198,17 @@ async def test_a_file_that_meta_forgot_goes_up_once_more_and_no_more_than_that(s
     assert len(shop.meta.uploads) == 3
 
 
+async def test_a_file_that_fails_a_message_later_goes_up_anew_with_the_next(shop: Shop) -> None:
+    ana = await shop.customer(ANA)
+    first = await shop.says(ana, await attached(shop))
+    await shop.drain()
+    await shop.status(shop.meta.messages[0], "failed", errors=[{"code": 131053, "title": "Media upload error"}])
+    assert await shop.state(first) == "sent", "what failed for good isn't sent again by itself"
+    await shop.says(ana, await attached(shop, caption="Once more"))
+    await shop.drain()
+    assert [message["image"]["id"] for message in shop.meta.messages] == ["media-1", "media-2"]
+
+
 async def test_the_same_bytes_under_another_format_are_another_file(shop: Shop) -> None:
     ana = await shop.customer(ANA)
     container = b"PK\x03\x04 the same archive"

@@ -447,7 +447,7 @@ class _Drain:
         began = microseconds(self._app.clock.now())
         try:
             token = self._unsealed()
-            data = await asyncio.to_thread(self._read, content["file"])
+            data = await asyncio.to_thread(self._app.files.read, content["file"])
             mime, name = content["mime_type"], content.get("filename") or "file"
             media_id = await self._app.graph.upload_media(self._line.phone_number_id, data, mime, name, token=token)
         except VaultError as error:
@@ -473,10 +473,6 @@ class _Drain:
         if self._token is None or self._token[0] != sealed:
             self._token = sealed, self._app.vault.unseal(sealed)
         return self._token[1]
-
-    def _read(self, file: str) -> bytes:
-        with self._app.files.open(file) as stream:
-            return stream.read()
 
     # --- what Meta refused ----------------------------------------------------------------------------------------
 

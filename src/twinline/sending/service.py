@@ -295,6 +295,7 @@ async def _settle_by_statuses(tx: Tx, folded: Folded, now: datetime) -> None:
     if failed:
         rows = await tx.dicts(queries.FAIL_BY_STATUS, {"rows": as_json(list(failed.values()))})
         await stops.heard(tx, folded, rows)
+        await uploads.heard(tx, rows)
 
 
 def stand_in(number_id: int, outbox_id: int) -> str:

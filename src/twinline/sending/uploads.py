@@ -5,7 +5,7 @@ get its id. Meta may have forgotten it sooner than it says: then it goes up once
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -84,14 +84,17 @@ def may_be_gone(row: Outgoing, code: int | None) -> bool:
     return code in GONE and "file" in content and "id" in content and "uploaded_again" not in content
 
 
-async def forget(tx: Tx, number_id: int, media_id: str) -> None:
-    """Meta couldn't use this file: the next message with it takes it along anew."""
-    await tx.execute(FORGET, {"number": number_id, "media": media_id})
+async def heard(tx: Tx, failed: Sequence[Mapping[str, Any]]) -> None:
+    """Messages failed after Meta had taken them: a file that it couldn't use then goes up anew with the next one."""
+    for row in failed:
+        media_id = (row["content"] or {}).get("id")
+        if row["error_code"] in GONE and media_id is not None:
+            await tx.execute(FORGET, {"number": row["number_id"], "media": media_id})
 
 
 async def upload_again(tx: Tx, number_id: int, row: Outgoing) -> list[tuple[Any, ...]]:
     """The message waits for its file to go up once more. Answers the row's contact, id and state, to be told."""
-    await forget(tx, number_id, (row.content or {})["id"])
+    await tx.execute(FORGET, {"number": number_id, "media": (row.content or {})["id"]})
     return await tx.rows(AGAIN, {"number": number_id, "id": row.id})
 
 
