@@ -9,12 +9,14 @@ from tests.fixtures import wire
 from tests.fixtures.wire import DANI, Human
 from tests.sending.conftest import Shop
 
+from twinline.meta import graph
 from twinline.rules.guard import Refusal
 from twinline.rules.messages import MB
 from twinline.rules.refusal import Refused
 from twinline.sending import service, waking
 from twinline.sending.models import Draft, Lane
 from twinline.sending.service import NoSuchContact
+from twinline.templates import queries as templates
 
 pytestmark = pytest.mark.anyio
 
@@ -181,17 +183,28 @@ async def to(shop: Shop, recipient: str, draft: Draft | None = None, **options: 
 TEMPLATE = Draft("template", None, {"name": "hello", "language": {"code": "pt_PT"}})
 
 
+async def approve(shop: Shop) -> None:
+    """Meta has told of the template."""
+    async with shop.app.db.transaction() as tx:
+        place = await templates.account_of(tx, shop.number_id)
+        assert place is not None
+        hello = graph.Template("1", "hello", "pt_PT", "APPROVED", "UTILITY", [{"type": "BODY", "text": "Hello."}])
+        await templates.write(tx, [templates.row(place, hello, shop.clock.now())])
+
+
 async def test_a_new_phone_number_becomes_a_contact(shop: Shop) -> None:
+    await approve(shop)
     outbox = await to(shop, "+351 910 000 077", TEMPLATE)
     assert await to(shop, "351910000077", TEMPLATE) != outbox
     await shop.drain()
     assert [message["to"] for message in shop.meta.messages] == ["351910000077"] * 2
-    assert shop.meta.messages[0]["template"] == TEMPLATE.content
+    assert shop.meta.messages[0]["template"] == {**(TEMPLATE.content or {}), "components": []}
     assert await shop.value("SELECT count(*) FROM contacts") == 1
 
 
 async def test_a_user_id_is_written_to_by_recipient(shop: Shop) -> None:
     assert DANI.user_id is not None
+    await approve(shop)
     await to(shop, DANI.user_id, TEMPLATE)
     await shop.drain()
     [message] = shop.meta.messages

@@ -32,6 +32,10 @@ class Account:
     problem: str | None
     event_seq: int  # of the first of its numbers: what a page listens from
 
+    @property
+    def place(self) -> tuple[int, str]:
+        return self.organisation_id, self.waba_id
+
 
 @dataclass(frozen=True, slots=True)
 class Template:

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from twinline.db import Tx, as_json
+from twinline.meta import graph
+from twinline.rules.templates import language as language_code
 from twinline.templates.models import Account, Template
 
 COLUMNS = """
@@ -168,6 +170,34 @@ FROM json_to_recordset(%(rows)s::json) AS r(organisation_id bigint, waba_id text
 LEFT JOIN templates t USING (organisation_id, waba_id, id)
 LEFT JOIN template_readings a USING (organisation_id, waba_id)
 """
+
+
+def version(asked: datetime) -> int:
+    """Of what Graph answered: a webhook of the same second tells something newer."""
+    return int(asked.timestamp()) << 30
+
+
+def row(place: tuple[int, str], told: graph.Template, asked: datetime, **more: Any) -> dict[str, Any]:
+    """What Graph answered, for ``write``. ``place`` is organisation and WABA."""
+    reason = (told.rejected_reason or "").upper()
+    return {
+        "organisation_id": place[0],
+        "waba_id": place[1],
+        "id": told.id,
+        "name": told.name,
+        "language": language_code(told.language),
+        "components": told.components,
+        "parameter_format": (told.parameter_format or "POSITIONAL").upper(),
+        "fetched_at": asked.isoformat(),
+        "status": told.status.upper(),
+        "reason": reason if reason not in ("", "NONE") else None,
+        "quality": told.quality,
+        "category": told.category.upper(),
+        "version": version(asked),
+        "created_at": None,
+        "sample": None,
+        **more,
+    }
 
 
 async def accounts(tx: Tx, organisation_id: int | None, waba_id: str | None = None) -> list[Account]:

@@ -67,9 +67,9 @@ async def sync(app: App, organisation_id: int, waba_id: str) -> int:
         raise
     async with app.db.transaction() as tx:
         await turn.take(tx, account.numbers)
-        await queries.write(tx, [_row(account, one, asked) for one in found])
+        await queries.write(tx, [queries.row(account.place, one, asked) for one in found])
         ids = [one.id for one in found]
-        await queries.vanished(tx, organisation_id, waba_id, ids, _version(asked), asked)
+        await queries.vanished(tx, organisation_id, waba_id, ids, queries.version(asked), asked)
         await queries.read(tx, organisation_id, waba_id, asked, None)
         await _publish(app, tx, account)
     return len(found)
@@ -87,7 +87,7 @@ async def look(app: App, organisation_id: int, waba_id: str, template_id: str) -
         # Nobody tells of what was deleted elsewhere by name; the whole list does.
         await sync(app, organisation_id, waba_id)
         return
-    await _keep(app, account, [_row(account, found, asked)])
+    await _keep(app, account, [queries.row(account.place, found, asked)])
 
 
 async def acquaint(app: App, number_id: int, name: str) -> None:
@@ -104,7 +104,7 @@ async def acquaint(app: App, number_id: int, name: str) -> None:
         found = await app.graph.templates(account.waba_id, token=_token(app, account), name=name)
     except (GraphError, TemplateError):
         return
-    await _keep(app, account, [_row(account, one, asked) for one in found])
+    await _keep(app, account, [queries.row(account.place, one, asked) for one in found])
 
 
 async def account_of(app: App, organisation_id: int, waba_id: str) -> Account:
@@ -143,33 +143,6 @@ def _token(app: App, account: Account) -> str:
             ]
         )
     return app.vault.unseal(account.token)
-
-
-def _version(asked: datetime) -> int:
-    """Of what Graph answered: a webhook of the same second tells something newer (see ``queries``)."""
-    return int(asked.timestamp()) << 30
-
-
-def _row(account: Account, told: graph.Template, asked: datetime, **more: Any) -> dict[str, Any]:
-    reason = (told.rejected_reason or "").upper()
-    return {
-        "organisation_id": account.organisation_id,
-        "waba_id": account.waba_id,
-        "id": told.id,
-        "name": told.name,
-        "language": rules.language(told.language),
-        "components": told.components,
-        "parameter_format": (told.parameter_format or "POSITIONAL").upper(),
-        "fetched_at": asked.isoformat(),
-        "status": told.status.upper(),
-        "reason": reason if reason not in ("", "NONE") else None,
-        "quality": told.quality,
-        "category": told.category.upper(),
-        "version": _version(asked),
-        "created_at": None,
-        "sample": None,
-        **more,
-    }
 
 
 async def _keep(app: App, account: Account, rows: Sequence[dict[str, Any]]) -> None:
@@ -233,7 +206,9 @@ async def create(
         components=rules.components(spec),
         parameter_format=spec.get("parameter_format"),
     )
-    row = _row(account, told, asked, created_at=asked.isoformat(), sample=sample)
+    row = queries.row(
+        (account.organisation_id, account.waba_id), told, asked, created_at=asked.isoformat(), sample=sample
+    )
     async with app.db.transaction() as tx:
         await turn.take(tx, account.numbers)
         await queries.write(tx, [row])
@@ -314,8 +289,8 @@ async def edit(
     async with app.db.transaction() as tx:
         await turn.take(tx, account.numbers)
         # Newer than all that was known of it, also than a rejection in the same second.
-        version = max(_version(now), template.status_v + 1)
-        await queries.write(tx, [_row(account, told, now, version=version)])
+        version = max(queries.version(now), template.status_v + 1)
+        await queries.write(tx, [queries.row(account.place, told, now, version=version)])
         await queries.edited(tx, template, now, sample)
         await look_later(tx, organisation_id, waba_id, template_id)
         await _record(tx, account, user_id, "template.edited", template.name, template.language, now)
@@ -348,7 +323,7 @@ async def delete(
             raise
     async with app.db.transaction() as tx:
         await turn.take(tx, account.numbers)
-        await queries.delete(tx, organisation_id, waba_id, name, template_id, _version(now), now)
+        await queries.delete(tx, organisation_id, waba_id, name, template_id, queries.version(now), now)
         language = going[0].language if template_id else ""
         await _record(tx, account, user_id, "template.deleted", name, language, now)
         await _publish(app, tx, account)
