@@ -52,3 +52,40 @@ def test_a_number_that_meta_stops_waits_for_a_person_and_loses_nothing(operator:
             assert person.post("/numbers/1/resume", data={"stop": "account:131042:"}).status_code == 303
             operator.does("send", "+351 910 009 001", "And open at eight")
             until(lambda: phone.screen(ana), lambda shown: "And open at eight" in shown)
+
+
+def test_a_paused_template_waits_for_its_approval(operator: Operator) -> None:
+    with operator.up() as up:
+        phone = Phone.connected(up.meta)
+        operator.does("number", "add", *phone.options, TWINLINE_TOKEN=phone.token)
+        operator.does("template", "sync")
+        key = operator.does("key", "create", "Till").strip()
+        api = f"{up.address}/v1/numbers/1/messages"
+        with httpx.Client(headers={"Authorization": f"Bearer {key}"}) as till:
+
+            def sends(template: str) -> int:
+                content = {"name": template, "language": "en_US", "components": []}
+                if template == "order_ready":
+                    told = [{"type": "text", "text": "Ana"}, {"type": "text", "text": "#81"}]
+                    content["components"] = [{"type": "body", "parameters": told}]
+                message = {"to": "+351 910 009 001", "purpose": "utility", "type": "template", "template": content}
+                answer = till.post(api, json=message)
+                assert answer.status_code == 202, answer.text
+                return int(answer.json()["id"])
+
+            def state(message: int) -> str:
+                return str(till.get(f"{api}/{message}").json()["state"])
+
+            fault(up, effect="error", code=132015, template="order_ready")
+            paused = sends("order_ready")
+            until(lambda: state(paused), lambda found: found == "held")
+            also = sends("order_ready")
+            other = sends("hello_world")
+            until(lambda: state(other), lambda found: found == "sent")
+            assert (state(paused), state(also)) == ("held", "held")
+
+            found = httpx.get(f"{up.meta}/control/templates", params={"waba": phone.waba_id}).json()["templates"]
+            [template] = [one["id"] for one in found if (one["name"], one["language"]) == ("order_ready", "en_US")]
+            for step in ("pause", "unpause"):
+                httpx.post(f"{up.meta}/control/templates/{template}/{step}", json={}).raise_for_status()
+            until(lambda: (state(paused), state(also)), lambda found: found == ("sent", "sent"))
