@@ -13,7 +13,8 @@ some other chat. What is counted:
   every customer's message from the moment its webhook was posted, known or not: ``all_that_came``.
 * **Used**: sends from the first to the campaign's last, as a share of those that a lane without any delay would have
   sent, 20 a second, with the budget charged at the same moments.
-* **A person's reply**: from pressing Send (the request to the inbox's address) to its arrival at the sink.
+* **A person's reply**: from pressing Send (the request to the inbox's address) to its arrival at the sink. Once more
+  with a Graph that takes 2.5 s for each answer, so that some 50 calls are under way at any moment.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ import re
 import sys
 import time
 from bisect import bisect_right
+from dataclasses import replace
 
 import httpx
 
@@ -38,14 +40,22 @@ from twinline.settings import Settings
 CAMPAIGN = 300
 REPLIES = 12
 REPLY_EVERY = 1.1
+SLOW = 2.5  # seconds
 LIMIT = 20
 BLURRED = 0.05  # seconds: a machine that delays a request by so much can't say whether a second held too many
 
 
 def run(quick: bool = False) -> list[Figure]:
     campaign, replies = (100, 4) if quick else (CAMPAIGN, REPLIES)
+    *figures, reply = _round(campaign, replies)
+    slow = _round(campaign, replies, delay=SLOW)[-1]
+    return [*figures, reply, replace(slow, what=f"{slow.what}, with a Graph of {SLOW} s")]
+
+
+def _round(campaign: int, replies: int, delay: float = 0) -> list[Figure]:
+    environment = {**os.environ, "SINK_DELAY": str(delay)}
     with (
-        common.process([sys.executable, "-m", "bench.sink"], dict(os.environ), "listening on") as line,
+        common.process([sys.executable, "-m", "bench.sink"], environment, "listening on") as line,
         stage.platform(numbers=1, TWINLINE_GRAPH_URL=line.rsplit(" ", 1)[1]) as on,
         common.web(on) as port,
     ):

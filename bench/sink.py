@@ -7,6 +7,7 @@ itself beats time to know what the way costs. Anything else is answered with an 
 
 import asyncio
 import json
+import os
 import socket
 import time
 from collections import defaultdict
@@ -19,6 +20,7 @@ from bench import common
 TICK = 0.1  # seconds
 CONNECTIONS = 16
 STEPS = ("sent", "delivered", "read")
+DELAY = float(os.environ.get("SINK_DELAY", "0"))
 
 _seen: list[tuple[float, str]] = []
 _ticked: list[tuple[float, str]] = []
@@ -58,6 +60,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
                 "contacts": [{"input": to, "wa_id": to}],
                 "messages": [{"id": wamid}],
             }
+            await asyncio.sleep(DELAY)
             if _reporting:
                 number = scope["path"].split("/")[-2]
                 opaque = said.get("biz_opaque_callback_data")
