@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -118,7 +119,9 @@ async def test_a_file_that_whatsapp_wont_have_is_refused_with_what_it_would(
     assert "audio/mp4" in answer.text
 
 
-async def test_pictures_are_shown_small_and_opened_whole(shop: Any, ana: int, browser: httpx.AsyncClient) -> None:
+async def test_pictures_are_shown_small_and_opened_whole(
+    shop: Any, ana: int, browser: httpx.AsyncClient, tmp_path: Path
+) -> None:
     whole = picture("JPEG", (2000, 1000))
     shop.app.files.write("1/ab/photo", whole)
     await shop.execute(
@@ -136,6 +139,10 @@ async def test_pictures_are_shown_small_and_opened_whole(shop: Any, ana: int, br
     assert Image.open(io.BytesIO(small.content)).size == (480, 240)
     part = await browser.get(f"/media/{shop.number_id}/m", headers={"range": "bytes=10-19"})
     assert (part.status_code, part.content) == (206, whole[10:20])
+    for path in (tmp_path / "media" / "1").rglob("photo*"):
+        path.unlink()
+    for address in ("m", "m?small"):
+        assert (await browser.get(f"/media/{shop.number_id}/{address}")).status_code == 404
 
 
 async def test_people_to_send_are_found_by_name_and_number(shop: Any, ana: int, browser: httpx.AsyncClient) -> None:

@@ -77,3 +77,18 @@ def test_a_bucket_without_its_client_says_what_to_install(monkeypatch: pytest.Mo
 def test_an_address_of_nothing_known_is_refused_with_what_would_do() -> None:
     with pytest.raises(FilesError, match="TWINLINE_MEDIA_URL"):
         Files("carrier-pigeon://coop/3")
+
+
+def test_a_store_that_doesnt_answer_is_an_error_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Files("memory://away")
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no connection, in a class of the client's own")
+
+    for name in ("pipe_file", "cat_file", "exists", "open"):
+        monkeypatch.setattr(files._fs, name, broken)
+    for act in (lambda: files.write("a/b", b""), lambda: files.read("a/b"), lambda: files.has("a/b")):
+        with pytest.raises(OSError, match="doesn't answer"):
+            act()
+    with pytest.raises(OSError, match="doesn't answer"), files.open("a/b"):
+        pass

@@ -12,6 +12,7 @@ from tests.fixtures.mirror import add_number, ask, change, tell
 from tests.fixtures.wire import RUA, T0
 
 from twinline.app import App
+from twinline.kit.files import Files
 from twinline.meta.graph import GraphError, MediaInfo
 from twinline.mirror import media
 
@@ -103,6 +104,21 @@ async def test_what_cannot_be_had_now_is_tried_until_the_id_is_too_old(app: App)
     await media.download(app, 1, "m1", tries=7, last_try=True)
     state, _, _, _, reason = await row(app)
     assert (state, reason) == ("lost", media.GIVEN_UP)
+
+
+async def test_a_file_that_cannot_be_kept_is_tried_again_and_then_said_not_to_be(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Files, name: str, data: bytes) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Files, "write", full)
+    app = await with_picture(app, Shelf())
+    with pytest.raises(OSError, match="no space"):
+        await media.download(app, 1, "m1")
+    await media.download(app, 1, "m1", last_try=True)
+    state, _, _, _, reason = await row(app)
+    assert (state, reason) == ("lost", media.NOT_KEPT)
 
 
 async def test_a_number_without_a_token_says_so(app: App) -> None:

@@ -401,12 +401,15 @@ class _Pages:
             raise HTTPException(404, "This file isn't here: it was never fetched, or it has been removed.")
         name, mime = found
         mime = mime.split(";")[0].strip().lower()
-        if "small" in request.query_params and mime in THUMBNAILED:
-            name, mime = await to_thread.run_sync(thumbnails.small, self._app.files, name, mime, limiter=self._drawing)
+        files = self._app.files
         try:
-            stream = await to_thread.run_sync(self._app.files.open, name)
+            if "small" in request.query_params and mime in THUMBNAILED:
+                name, mime = await to_thread.run_sync(thumbnails.small, files, name, mime, limiter=self._drawing)
+            stream = await to_thread.run_sync(files.open, name)
         except FileNotFoundError as error:
             raise HTTPException(404, "This file isn't in the store any more.") from error
+        except OSError as error:
+            raise HTTPException(503, "The place where files are kept doesn't answer. Try again in a moment.") from error
         size = await to_thread.run_sync(stream.seek, 0, 2)
         start, end, status = 0, size - 1, 200
         if asked := RANGE.fullmatch(request.headers.get("range", "")):

@@ -5,6 +5,8 @@ environment as AWS's own tools do (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL`` â
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO
 
 import fsspec
@@ -18,6 +20,8 @@ class FilesError(Exception):
 
 
 class Files:
+    """One place for files. Every method raises OSError while the place can't be reached."""
+
     def __init__(self, address: str) -> None:
         """Raises FilesError for an address that nothing here can serve."""
         scheme = address.split("://", 1)[0]
@@ -33,6 +37,16 @@ class Files:
             ) from error
         self._root = self._root.rstrip("/")
 
+    @contextmanager
+    def _away(self) -> Iterator[None]:
+        """A store's client has errors of its own; whoever keeps files knows OSError."""
+        try:
+            yield
+        except (OSError, ValueError):
+            raise
+        except Exception as error:
+            raise OSError(f"the place for files doesn't answer ({type(error).__name__})") from error
+
     def _path(self, name: str) -> str:
         if not _NAME.match(name) or ".." in name:
             raise ValueError(f"not a file name this store gives out: {name!r}")
@@ -41,22 +55,26 @@ class Files:
     def write(self, name: str, data: bytes) -> None:
         """Whole or not at all. In a folder it is written beside, then moved into place; an object appears whole."""
         path = self._path(name)
-        if not isinstance(self._fs, LocalFileSystem):
-            self._fs.pipe_file(path, data)
-            return
-        self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        self._fs.pipe_file(path + ".part", data)
-        self._fs.mv(path + ".part", path)
+        with self._away():
+            if not isinstance(self._fs, LocalFileSystem):
+                self._fs.pipe_file(path, data)
+                return
+            self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            self._fs.pipe_file(path + ".part", data)
+            self._fs.mv(path + ".part", path)
 
     def has(self, name: str) -> bool:
-        return bool(self._fs.exists(self._path(name)))
+        with self._away():
+            return bool(self._fs.exists(self._path(name)))
 
     def read(self, name: str) -> bytes:
         """Raises FileNotFoundError."""
-        data: bytes = self._fs.cat_file(self._path(name))
+        with self._away():
+            data: bytes = self._fs.cat_file(self._path(name))
         return data
 
     def open(self, name: str) -> IO[bytes]:
         """For reading in pieces. Raises FileNotFoundError."""
-        stream: IO[bytes] = self._fs.open(self._path(name), "rb")
+        with self._away():
+            stream: IO[bytes] = self._fs.open(self._path(name), "rb")
         return stream

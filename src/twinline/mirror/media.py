@@ -38,6 +38,7 @@ TOKENLESS = "This number has no token to fetch files with. It can be seen on the
 GONE = "WhatsApp doesn't have it any more: it keeps files for seven days. It may still be on the phone."
 TOO_LARGE = "WhatsApp doesn't hand it out; files above 100 MB it never does. It can be seen on the phone."
 GIVEN_UP = "WhatsApp couldn't be asked for it in time. It can be seen on the phone."
+NOT_KEPT = "It couldn't be kept here: the place for files doesn't answer. It can be seen on the phone."
 MANGLED = "It arrived damaged, each time. It can be seen on the phone."
 
 NOT_THERE = frozenset({33, 100})
@@ -70,14 +71,14 @@ async def download(app: App, number_id: int, media_id: str, *, tries: int = 0, l
         # Meta's webhooks write a checksum in base64; what Graph writes isn't shown anywhere, so both are taken.
         if info.sha256 and info.sha256 not in (digest, base64.b64encode(bytes.fromhex(digest)).decode()):
             raise Mangled(f"media {media_id}: the checksum differs from the announced one")
+        file = f"{number_id}/{digest[:2]}/{digest}"
+        await asyncio.to_thread(app.files.write, file, data)
     except (GraphError, VaultError, OSError) as error:
         for_good = isinstance(error, GraphError) and error.code in (*NOT_THERE, WITHHELD)
         if not last_try and not (for_good and tries):
             raise
         await _settle(app, number_id, LOSE, {**named, "reason": _why(error)})
         return
-    file = f"{number_id}/{digest[:2]}/{digest}"
-    await asyncio.to_thread(app.files.write, file, data)
     kept = {**named, "file": file, "size": len(data), "mime": info.mime_type or mime_type, "sha256": digest}
     await _settle(app, number_id, KEEP, kept)
 
@@ -87,6 +88,8 @@ def _why(error: Exception) -> str:
         return TOKENLESS
     if isinstance(error, Mangled):
         return MANGLED
+    if isinstance(error, OSError):
+        return NOT_KEPT
     code = error.code if isinstance(error, GraphError) else None
     return GONE if code in NOT_THERE else TOO_LARGE if code == WITHHELD else GIVEN_UP
 
