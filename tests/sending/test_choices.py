@@ -55,7 +55,7 @@ async def test_what_somebody_saw_arrive_joins_the_chat(shop: Shop) -> None:
     assert shown.offers == ("arrived", "surely")
     await arrived(shop, ana, outbox)
     [shown] = await bubbles(shop, ana)
-    assert (shown.text, shown.offers, shown.failure) == ("Come at five", (), None)
+    assert (shown.text, shown.tick, shown.offers, shown.failure) == ("Come at five", "sent", (), None)
     assert await shop.state(outbox) == "sent"
     await shop.drain()
     assert shop.meta.texts == ["Come at five"]

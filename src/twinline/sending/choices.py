@@ -10,6 +10,7 @@ from twinline.app import App
 from twinline.db import Tx
 from twinline.mirror import events, turn
 from twinline.rules import outcomes
+from twinline.rules.delivery import Delivery
 from twinline.rules.refusal import Refusal, Refused
 from twinline.sending import queries, service
 from twinline.sending.models import Draft, Lane
@@ -53,7 +54,7 @@ async def arrived(tx: Tx, number_id: int, contact_id: int, outbox_id: int, now: 
     rows = await tx.dicts(ARRIVED, {**named, "wamid": service.stand_in(number_id, outbox_id)})
     if not rows:
         raise Refused(TOO_LATE)
-    await service.show(tx, rows, now)
+    await service.show(tx, rows, now, Delivery.SENT)
     told = {"outbox": [[contact_id, outbox_id, "sent"]], "messages": [[contact_id, rows[0]["wamid"], "sent"]]}
     await events.publish(tx, {number_id: told}, now)
 

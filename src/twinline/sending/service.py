@@ -303,14 +303,14 @@ def stand_in(number_id: int, outbox_id: int) -> str:
     return f"twinline:{number_id}:{outbox_id}"
 
 
-async def show(tx: Tx, settled: Sequence[dict[str, Any]], now: datetime) -> None:
+async def show(tx: Tx, settled: Sequence[dict[str, Any]], now: datetime, reached: Delivery = Delivery.ACCEPTED) -> None:
     """What Meta took becomes a message of its chat."""
-    messages = [_message(row, now) for row in settled if row["wamid"] is not None]
+    messages = [_message(row, now, reached) for row in settled if row["wamid"] is not None]
     if messages:
         await mirror.record(tx, messages)
 
 
-def _message(row: dict[str, Any], now: datetime) -> MessageRow:
+def _message(row: dict[str, Any], now: datetime, reached: Delivery) -> MessageRow:
     at = int((row["sending_at"] or now).timestamp())
     content = {key: value for key, value in (row["content"] or {}).items() if key not in uploads.OURS}
     return MessageRow(
@@ -329,7 +329,7 @@ def _message(row: dict[str, Any], now: datetime) -> MessageRow:
         quoted=row["quoted"],
         author=row["author"],
         author_id=row["author_id"],
-        delivery=int(Delivery.ACCEPTED),
+        delivery=int(reached),
     )
 
 
