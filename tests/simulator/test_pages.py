@@ -469,7 +469,7 @@ def test_the_operator_moves_the_clock_and_arms_a_fault(served, window):
     _write(_open(window, "/customer/c1"), "hi")
     served.send(token, type="text", text={"body": "hello"})
     start.get_by_text("Next 1: sends fail").wait_for(state="detached")
-    line = start.locator("#requests .line", has_text="/messages")
+    line = _front(start).locator("#requests .line", has_text="/messages")
     line.click()
     line.locator("pre", has_text='"body": "hello"').wait_for()
 
