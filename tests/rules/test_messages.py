@@ -62,6 +62,7 @@ GOOD: list[tuple[str, str | None, dict[str, Any] | None]] = [
     ("contacts", None, CARDS),
     ("reaction", "👍", None),
     ("reaction", "👩‍👩‍👧‍👦", None),
+    ("reaction", "\u2139\ufe0f", None),
     ("reaction", "", None),
     ("interactive", "Shall we?", BUTTONS),
     ("interactive", "What would you like?", LIST),

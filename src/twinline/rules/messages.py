@@ -34,6 +34,7 @@ ROWS: Final = 10
 """Rows of a list, over all of its sections."""
 EMOJI: Final = 32
 """Characters of one emoji at most: families and flags are made of many."""
+COLOURED: Final = "\ufe0f"
 
 CAPTIONED: Final = frozenset({"image", "video", "document"})
 """Media that can carry a caption; audio and stickers can't."""
@@ -261,7 +262,8 @@ def _texts(kind: str, text: str | None, quoted: str | None) -> Refusal | None:
             return Refusal(
                 "reaction.target", "A reaction belongs to a message.", "Say which message it is about (its wamid)."
             )
-        if len(said) > EMOJI or any(char.isalpha() or char.isspace() for char in said):
+        # Some letters are emoji too, with the mark that asks for the coloured form.
+        if len(said) > EMOJI or any(char.isspace() or (char.isalpha() and COLOURED not in said) for char in said):
             return Refusal("reaction.emoji", "A reaction is one emoji.", "Choose one; an empty one takes it away.")
     return None
 
