@@ -15,7 +15,7 @@ from twinline.kit.clock import Clock, ManualClock
 from twinline.meta.graph import Graph
 from twinline.numbers import connect, queries, service
 from twinline.numbers.models import Number, Onboarding
-from twinline.rules.requirements import WEBHOOK_FIELDS
+from twinline.rules.requirements import TEMPLATE_FIELDS, WEBHOOK_FIELDS
 
 WABA = "215589647219233"
 PHONE_ID = "418893301309544"
@@ -44,7 +44,7 @@ class Meta:
     scopes: list[str] = field(default_factory=lambda: list(SCOPES))
     expires_at: int = 0
     valid: bool = True
-    fields: list[str] = field(default_factory=lambda: list(WEBHOOK_FIELDS))
+    fields: list[str] = field(default_factory=lambda: [*WEBHOOK_FIELDS, *TEMPLATE_FIELDS])
     subscribed: bool = False
     synced: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)

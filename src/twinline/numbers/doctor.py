@@ -24,7 +24,7 @@ from twinline.kit.vault import VaultError
 from twinline.meta.graph import GraphError
 from twinline.numbers import queries, requirements
 from twinline.numbers.models import Number
-from twinline.rules.requirements import SCOPES, WEBHOOK_FIELDS
+from twinline.rules.requirements import SCOPES, TEMPLATE_FIELDS, WEBHOOK_FIELDS
 
 OLDEST_POSTGRESQL = 150000
 SKEW = timedelta(seconds=30)  # a signup's code lives as long
@@ -251,6 +251,15 @@ async def _fields(house: House) -> list[Finding]:
                 title,
                 Level.FAIL,
                 f"Not subscribed: {', '.join(missing)}. What they carry never arrives.",
+                "Meta App Dashboard > WhatsApp > Configuration > Webhook fields: subscribe them.",
+            )
+        ]
+    if stale := [field for field in TEMPLATE_FIELDS if field not in fields]:
+        return [
+            Finding(
+                title,
+                Level.WARN,
+                f"Not subscribed: {', '.join(stale)}. Templates are read once a day, so a pause is noticed late.",
                 "Meta App Dashboard > WhatsApp > Configuration > Webhook fields: subscribe them.",
             )
         ]

@@ -81,6 +81,14 @@ WEBHOOK_FIELDS: Final = (
 )
 """The fields without which a shared number can't work (Meta: Onboard WhatsApp Business app users)."""
 
+TEMPLATE_FIELDS: Final = (
+    "message_template_status_update",
+    "message_template_quality_update",
+    "message_template_components_update",
+    "template_category_update",
+)
+"""Without these a template's state is only as fresh as the last reading (Meta: template webhooks)."""
+
 SCOPES: Final = ("whatsapp_business_management", "whatsapp_business_messaging")
 """The permissions that the app needs, with advanced access."""
 

@@ -42,7 +42,8 @@ function show() {
   }
 }
 
-/** The fields for examples. Those that stay are left alone: somebody may be typing in one. */
+/** The fields for examples. Those that stay are left alone: somebody may be typing in one. Answers whether a new one
+ * brought a value along, which the server hasn't seen yet. */
 function examples(variables) {
   const known = new Map([...fields.children].map((field) => [field.dataset.key, field]));
   const wanted = variables.map(({ key, label }) => {
@@ -52,6 +53,7 @@ function examples(variables) {
   });
   for (const [key, field] of known) if (!variables.some((one) => one.key === key)) field.remove();
   wanted.forEach((field, place) => { if (fields.children[place] !== field) fields.insertBefore(field, fields.children[place] ?? null); });
+  return wanted.some((field) => !known.has(field.dataset.key) && field.querySelector("input").value);
 }
 
 function exampleField(key) {
@@ -94,7 +96,7 @@ async function check() {
 function told({ preview: html, problems, variables, lengths }) {
   preview.innerHTML = html;
   sample();
-  examples(variables);
+  if (examples(variables)) check();
   show();
   for (const [name, [length, most]] of Object.entries(lengths)) {
     const count = form.querySelector(`[data-length="${name}"]`);
