@@ -25,6 +25,7 @@ from twinline.rules.lifecycle import Connection
 from twinline.rules.pricing import Category, Priced, Rate, Reading, Verdict, Whereabouts
 
 TEMPLATES = (Category.UTILITY, Category.MARKETING, Category.AUTHENTICATION)
+CHARGED = frozenset({"pricing", "conversation"})  # where Meta says how it charges
 LONGEST_CARD = 1_000_000  # characters; Meta's have some thousands
 LONGEST_FREE_ENTRY = 168  # hours; Meta: up to 7 days
 
@@ -301,13 +302,14 @@ async def _service_sent(tx: Tx, number_id: int, begins: datetime, ends: datetime
 
 async def follow(app: App, tx: Tx, folded: Folded, now: datetime) -> None:
     """In the ingest's transaction, after sending: what statuses said was delivered, or what it was charged as."""
-    told = [
-        {"number_id": status.number_id, "wamid": status.wamid}
+    told = {
+        (status.number_id, status.wamid)
         for status in folded.statuses
-        if status.status >= Delivery.DELIVERED or (status.detail and "pricing" in status.detail)
-    ]
+        if status.status >= Delivery.DELIVERED or (status.detail and CHARGED & status.detail.keys())
+    }
     if told:
-        await tx.send(queries.FOLD, (as_json(told),))
+        rows = [{"number_id": number_id, "wamid": wamid} for number_id, wamid in told]
+        await tx.send(queries.FOLD, (as_json(rows),))
 
 
 # --- the account --------------------------------------------------------------------------------------------------
