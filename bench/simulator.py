@@ -35,7 +35,8 @@ class Simulator:
             if time.monotonic() - begun > 120:
                 raise TimeoutError("what people wrote to the simulator's phones didn't arrive")
             time.sleep(0.2)
-        on.sql("UPDATE numbers SET state = 'connected'")  # who connects here does so without the platform's doing
+        time.sleep(3)
+        on.sql("UPDATE numbers SET state = 'connected'")  # what the simulator told of connecting them wasn't our doing
 
     async def _connect(self, on: common.Platform, port: int) -> None:
         vault = Vault.open(on.folder, None)
@@ -50,6 +51,7 @@ class Simulator:
 
             await ask("app", callback_url=f"http://127.0.0.1:{port}/hook/meta")
             await ask("options", auto_read=True)
+            await ask("delivery", batch_wait=0.1)  # as the sink does it
             people = []
             for number_id in range(1, len(on.numbers) + 1):
                 phone = await ask("phones", connected=True)
