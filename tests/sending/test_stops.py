@@ -11,7 +11,7 @@ from tests.sending.conftest import Shop, error
 
 from twinline.rules.outcomes import Way
 from twinline.rules.refusal import Refused
-from twinline.sending import stops
+from twinline.sending import lane, stops
 from twinline.sending.models import Draft, Lane
 
 pytestmark = pytest.mark.anyio
@@ -198,6 +198,26 @@ async def test_people_who_blocked_the_number_stop_its_campaigns_for_a_day(shop: 
     shop.clock.advance(hours=2)
     await shop.drain()
     assert await shop.state(offer) == "sent"
+
+
+async def test_a_reply_doesnt_wait_while_a_long_campaign_is_put_aside(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stops, "SLICE", 2)
+    people = [await shop.customer(f"3519200000{n:02}") for n in range(11)]
+    offers = [await shop.says(person, "offer", **CAMPAIGN) for person in people]
+    async with shop.app.db.transaction() as tx:
+        await stops.stop(tx, shop.number_id, 131048, shop.clock.now())
+    answer = await shop.says(await shop.customer(ANA), "an answer")
+    planned = await lane.plan(shop.app, shop.number_id)
+    assert planned is not None
+    assert [row.id for row, _ in planned.rows] == [answer]
+    assert sum([await shop.state(offer) == "held" for offer in offers]) == 2, "the rest follows, slice by slice"
+    await shop.drain()
+    assert {await shop.state(offer) for offer in offers} == {"held"}
+    await shop.execute("DELETE FROM stops")
+    await shop.drain()
+    assert {await shop.state(offer) for offer in offers} == {"sent"}
 
 
 async def test_a_pause_of_calls_to_meta_grows_and_holds_nobodys_words(shop: Shop) -> None:

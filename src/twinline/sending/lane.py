@@ -155,11 +155,9 @@ async def plan(
         line = await tx.one(Line, queries.LINE, named)
         if line is None:
             return None
-        ramp, next_end = line.ramp, None
+        ramp, next_end, order = line.ramp, None, stops.NOTHING
         if line.may_be_stopped:
             order = await stops.sort(tx, number_id, now)
-            if order.more:
-                return Round(line, tat=line.budget_tat, again_at=now)
             if order.silent_until is not None:
                 ramp = replace(ramp, since=max(ramp.since, microseconds(order.silent_until)))
             next_end = order.ends_at
@@ -167,8 +165,9 @@ async def plan(
             await tx.send(queries.DUE, named)
             line = await tx.one(Line, queries.LINE, named) or line
         files = await _files(tx, named, uploading) if line.files_wait else ()
-        picked = await _pick(tx, line, ramp, now, max(line.budget_tat, paid_until), machines)
-        again_at = picked.again_at
+        stopped = order.stopped if order.more else ()  # else what they bind is held, and won't be met
+        picked = await _pick(tx, line, ramp, now, max(line.budget_tat, paid_until), machines, stopped)
+        again_at = now if order.more else picked.again_at
         if again_at is None and (line.postponed_until is not None or picked.put_elsewhere):
             again_at = await tx.value(queries.POSTPONED_UNTIL, named)
         again_at = min((at for at in (again_at, next_end) if at is not None), default=None)
@@ -194,7 +193,9 @@ class _Picked:
     put_elsewhere: bool = False
 
 
-async def _pick(tx: Tx, line: Line, ramp: Ramp, now: datetime, tat: int, machines: int) -> _Picked:
+async def _pick(
+    tx: Tx, line: Line, ramp: Ramp, now: datetime, tat: int, machines: int, stopped: Sequence[stops.Standing]
+) -> _Picked:
     """The next rows, as many as there is room for in the next half second.
 
     A person's message may be bought an instant beyond it, since it leaves at one of the machines' in hand.
@@ -209,6 +210,9 @@ async def _pick(tx: Tx, line: Line, ramp: Ramp, now: datetime, tat: int, machine
         if len(taken) >= (persons_room if row.lane == Lane.PERSON else room):
             more = True
             break
+        if stops.blocking(stopped, row.author, row.lane, row.type, row.content):  # not held yet: there are so many
+            more = True
+            continue
         end = _why_not(line, row, now)
         if end is None:
             taken.append(row)

@@ -243,7 +243,7 @@ FROM (
     FROM outbox o
     CROSS JOIN LATERAL (SELECT s.code, s.says FROM {BINDING} WHERE {BOUND} ORDER BY s.place LIMIT 1) s
     WHERE o.number_id = %(number)s AND o.state = 'queued'
-    ORDER BY o.lane, o.id LIMIT {SLICE}
+    LIMIT %(slice)s
 ) b
 WHERE w.number_id = %(number)s AND w.id = b.id
 RETURNING w.contact_id, w.id, w.state
@@ -254,7 +254,7 @@ UPDATE outbox w SET state = 'queued', not_before = NULL, behind = false, error_c
 FROM (
     SELECT o.id FROM outbox o
     WHERE o.number_id = %(number)s AND o.state = 'held' AND NOT EXISTS (SELECT FROM {BINDING} WHERE {BOUND})
-    ORDER BY o.lane, o.id LIMIT {SLICE}
+    ORDER BY o.lane, o.id LIMIT %(slice)s
 ) f
 WHERE w.number_id = %(number)s AND w.id = f.id
 RETURNING w.contact_id, w.id, w.state
@@ -268,14 +268,18 @@ SET_HELD_FOR = "UPDATE numbers SET held_for = %(held_for)s WHERE id = %(number)s
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """``more``: rows are left to sort, so nothing may be sent yet. ``silent_until``: nothing may be sent before.
+    """``stopped``: what stands still. ``more``: rows are left to hold or release, so a row that waits may be bound.
 
-    ``ends_at``: when the next stop ends by itself.
+    ``silent_until``: nothing may be sent before. ``ends_at``: when the next stop ends by itself.
     """
 
+    stopped: Sequence[Standing]
     more: bool
     silent_until: datetime | None
     ends_at: datetime | None
+
+
+NOTHING: Final = Sorted((), False, None, None)
 
 
 async def sort(tx: Tx, number_id: int, now: datetime) -> Sorted:
@@ -285,7 +289,7 @@ async def sort(tx: Tx, number_id: int, now: datetime) -> Sorted:
     paces = [one.until for one in stopped if not one.holds and one.until is not None]
     ends = [one.until for one in stopped if one.until is not None]
     more = await _move(tx, number_id, holding, now)
-    return Sorted(more, max(paces, default=None), min(ends, default=None))
+    return Sorted(stopped, more, max(paces, default=None), min(ends, default=None))
 
 
 async def _move(tx: Tx, number_id: int, holding: Sequence[Standing], now: datetime) -> bool:
@@ -303,7 +307,7 @@ async def _move(tx: Tx, number_id: int, holding: Sequence[Standing], now: dateti
         }
         for place, one in enumerate(holding)
     ]
-    named = {"number": number_id, "stops": as_json(binding)}
+    named = {"number": number_id, "stops": as_json(binding), "slice": SLICE}
     held = await tx.rows(HOLD, named) if binding else []
     if held:  # whoever waited behind them needn't any more
         await tx.execute(queries.FREE, {"numbers": [number_id] * len(held), "contacts": [row[0] for row in held]})
