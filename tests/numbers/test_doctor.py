@@ -72,6 +72,13 @@ async def test_fields_that_arent_subscribed_are_named(app: App, meta: Meta) -> N
     assert "smb_message_echoes" in (await _find(app, "Webhook fields")).text
 
 
+async def test_missing_template_webhooks_are_a_warning(app: App, meta: Meta) -> None:
+    meta.fields.remove("template_category_update")
+    finding = await _find(app, "Webhook fields")
+    assert finding.level is Level.WARN
+    assert "template_category_update" in finding.text
+
+
 async def test_a_token_is_looked_at_number_by_number(office: Office, meta: Meta) -> None:
     await office.connect()
     title = "Token of +351210007788"

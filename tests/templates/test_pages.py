@@ -121,6 +121,33 @@ async def test_a_template_goes_out_from_the_chat_filled_in(shop: Shop, browser: 
     assert row["text"].startswith("Dear Nora, your bike is mended")
 
 
+async def test_the_headers_sample_is_sent_where_nobody_chooses_another_file(shop: Shop, browser: Browser) -> None:
+    picture = b"\xff\xd8\xff" + b"\0" * 2000
+    kept = await browser.http.post(
+        f"/templates/{shop.waba_id}/sample",
+        data={"header": "IMAGE"},
+        files={"file": ("bike.jpg", picture, "image/jpeg")},
+        headers={"x-csrf-token": await browser.csrf()},
+    )
+    handed = {"header": "IMAGE", "header_handle": kept.json()["handle"], "header_sample": kept.text}
+    made = (await browser.submit(f"/templates/{shop.waba_id}/new", FORM | handed)).headers["location"]
+    template = made.rsplit("/", 1)[1]
+    await shop.step(template, "approve")
+    assert (await browser.get(f"{made}/sample")).content == picture
+
+    contact = await shop.contact("+14155550171")
+    await shop.rows("INSERT INTO chats (number_id, contact_id) VALUES (%s, %s) RETURNING contact_id",
+                    shop.number_id, contact)  # fmt: skip
+    values = {"key": "12345678", "value.body.1": "Nora", "value.body.2": "Friday"}
+    sent = await browser.submit(f"/inbox/{shop.number_id}/{contact}/templates/{template}", values)
+    assert sent.status_code == 204, sent.text
+    assert f"POST /v26.0/{shop.phone_id}/media" in shop.way.calls
+    [row] = await shop.rows("SELECT content FROM outbox")
+    [parameter] = row["content"]["components"][0]["parameters"]
+    assert parameter["type"] == "image"
+    assert parameter["image"]["id"]
+
+
 # --- the form ---------------------------------------------------------------------------------------------------------
 
 
