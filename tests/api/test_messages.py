@@ -10,6 +10,7 @@ from tests.fixtures import wire
 from tests.fixtures.wire import Human
 from tests.sending.conftest import Shop, error
 
+from twinline.meta.graph import Graph, Template
 from twinline.rules import capabilities
 from twinline.sending.api import Impossible
 
@@ -512,3 +513,91 @@ async def test_asking_about_a_stranger_makes_nobody(program: Program) -> None:
     assert await program.shop.value("SELECT count(*) FROM contacts") == 0
     assert (await program.is_refused(422, "GET", f"{program.base}/chats/Ana"))["code"].startswith("recipient.")
     assert (await program.is_refused(404, "GET", f"{program.base}/chats/contact:7"))["code"] == "contact.unknown"
+
+
+# --- templates ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_meta(monkeypatch: pytest.MonkeyPatch) -> list[Template]:
+    """What Meta knows of: a template for orders, one that is paused, and one for codes."""
+    ready = {"type": "BODY", "text": "Hello {{1}}, order {{2}} is ready.", "example": {"body_text": [["Ana", "7"]]}}
+    code = [
+        {"type": "BODY"},
+        {"type": "BUTTONS", "buttons": [{"type": "OTP", "otp_type": "COPY_CODE", "text": "Copy"}]},
+    ]
+    known = [
+        Template("1", "order_ready", "en_US", "APPROVED", "UTILITY", [ready]),
+        Template("2", "spring_sale", "en_US", "PAUSED", "MARKETING", [{"type": "BODY", "text": "It is spring."}]),
+        Template("3", "login_code", "en_US", "APPROVED", "AUTHENTICATION", code),
+    ]
+
+    async def templates(*_: Any, name: str | None = None, **__: Any) -> tuple[Template, ...]:
+        return tuple(one for one in known if name is None or name in one.name)
+
+    monkeypatch.setattr(Graph, "templates", templates)
+    return known
+
+
+def template(name: str, to: str = ANA, language: str = "en_US", **more: Any) -> dict[str, Any]:
+    return {"to": to, "type": "template", "template": {"name": name, "language": language, **more}}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"values": {"body.1": "Ana", "body.2": "7"}},
+        {
+            "components": [
+                {"type": "body", "parameters": [{"type": "text", "text": "Ana"}, {"type": "text", "text": "7"}]}
+            ]
+        },
+    ],
+)
+async def test_a_template_goes_out_at_any_time_with_its_values(
+    program: Program, at_meta: list[Template], values: dict[str, Any]
+) -> None:
+    taken = await program.posts(f"{program.base}/messages", template("order_ready", **values))
+    assert taken["text"] == "Hello Ana, order 7 is ready."
+    await program.shop.drain()
+    [sent] = program.shop.meta.messages
+    texts = [parameter["text"] for parameter in sent["template"]["components"][0]["parameters"]]
+    assert (sent["template"]["name"], texts) == ("order_ready", ["Ana", "7"])
+
+
+@pytest.mark.parametrize(
+    ("message", "rule", "says"),
+    [
+        (template("order_redy"), "template.unknown", "order_redy"),
+        (template("order_ready", language="pt_BR"), "template.language", "en_US"),
+        (template("order_ready", values={"body.1": "Ana"}), "template.missing", "{{2}}"),
+        (template("order_ready"), "template.missing", "{{1}}"),
+        (template("order_ready", values={"body.1": "A", "body.2": "7", "body.3": "x"}), "template.surplus", "body.3"),
+        (template("spring_sale"), "template.paused", "spring_sale"),
+        (template("login_code", to="PT.1000000001", values={"body.1": "1"}), "template.needs_phone", "phone"),
+    ],
+)
+async def test_a_template_that_cannot_go_out_says_what_is_wrong_with_it(
+    program: Program, at_meta: list[Template], message: dict[str, Any], rule: str, says: str
+) -> None:
+    told = await program.is_refused(422, "POST", f"{program.base}/messages", message)
+    assert told["code"] == rule
+    assert says in told["message"] + told["what_to_do"]
+    assert await outbox(program.shop) == 0
+
+
+# --- what stands still --------------------------------------------------------------------------------------------
+
+
+async def test_a_stopped_number_refuses_people_and_holds_what_machines_write(program: Program) -> None:
+    await program.shop.customer(ANA)
+    await program.shop.customer(BEA)
+    program.shop.meta.will("First", error(131031))
+    await program.posts(f"{program.base}/messages", text("First"))
+    await program.shop.drain()
+    told = await program.is_refused(422, "POST", f"{program.base}/messages", text())
+    [stop] = (await program.gets(program.base))["stops"]
+    assert (stop["code"], stop["says"]) == (131031, told["message"])
+    held = await program.posts(f"{program.base}/messages", text(to=BEA, purpose="automation"))
+    assert (held["state"], held["error"]["code"]) == ("held", 131031)
+    assert (await program.posts(f"{program.base}/messages/{held['id']}/cancel"))["state"] == "cancelled"

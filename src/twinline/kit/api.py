@@ -75,22 +75,21 @@ def _storable(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_storable)]
-"""Text that comes in an address or a header. That in bodies is seen to before they are read: ``unstorable``."""
+"""Text that comes in an address or a header. That in bodies is seen to before they are read: ``check_storable``."""
 
 Id = Annotated[int, Path(ge=1, le=BIGGEST_ID)]
 
 
-def unstorable(body: bytes) -> ApiError | None:
-    """Why this body can't be: not JSON, or with values that neither PostgreSQL nor WhatsApp has a place for."""
+def check_storable(body: bytes) -> None:
+    """Raises ApiError for what isn't JSON, or has values that neither PostgreSQL nor WhatsApp has a place for."""
     try:
         found = orjson.loads(body or b"null")
     except orjson.JSONDecodeError as error:
         problem = f"isn't JSON: {error}"
     else:
         problem = _strange(found)
-    if not problem:
-        return None
-    return ApiError(400, "request.invalid", f"The body {problem}.", "Correct it; /v1/docs shows what is expected.")
+    if problem:
+        raise ApiError(400, "request.invalid", f"The body {problem}.", "Correct it; /v1/docs shows what is expected.")
 
 
 def _strange(value: Any) -> str:

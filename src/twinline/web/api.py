@@ -7,6 +7,7 @@ This module is imported when the first program asks (``web.app.Api``): FastAPI w
 start, and many installations never use it.
 """
 
+import contextlib
 from typing import Final
 
 from fastapi import APIRouter, FastAPI, Request
@@ -20,7 +21,7 @@ from twinline.accounts.throttle import Pace
 from twinline.app import App
 from twinline.inbox import api as inbox
 from twinline.kit import log
-from twinline.kit.api import ApiError, errors, unreadable, unstorable
+from twinline.kit.api import ApiError, check_storable, errors, unreadable
 from twinline.numbers import api as numbers
 from twinline.sending import api as sending
 from twinline.templates import api as templates
@@ -81,20 +82,19 @@ class Border:
         self._inner = inner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._inner(scope, receive, send)
-        elif scope["path"].endswith("/media"):
-            await self._inner(scope, _up_to(FILE, receive), send)
+        if scope["path"].endswith("/media"):
+            receive = _up_to(FILE, receive)
         else:
             try:
                 body = await _whole(_up_to(BODY, receive))
+                check_storable(body)
             except ApiError as error:
                 await error.response()(scope, receive, send)
                 return
-            if problem := unstorable(body):
-                await problem.response()(scope, receive, send)
-                return
-            await self._inner(scope, _again(body, receive), send)
+            receive = _again(body, receive)
+        # What breaks was answered and logged by ``_broken``; it is raised once more for servers that want to know.
+        with contextlib.suppress(Exception):
+            await self._inner(scope, receive, send)
 
 
 def _up_to(left: int, receive: Receive) -> Receive:
