@@ -21,4 +21,6 @@ async def test_what_breaks_shows_nothing_of_the_inside_and_is_logged_once(
         answer = await stranger.get(f"{program.base}/messages/1")
     assert refusal(answer, 500)["code"] == "internal"
     assert "inside of the house" not in answer.text
-    assert [line["event"] for line in logged] == ["api failed"]
+    [line] = logged
+    assert (line["event"], line["method"]) == ("api failed", "GET")
+    assert line["route"].endswith("/messages/{message_id}")

@@ -151,7 +151,9 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _broken(request: Request, error: Exception) -> Response:
-    logger.error("api failed", path=request.scope["path"], exc_info=error)
+    # The route, not the path: that may name somebody by their phone number.
+    route = getattr(request.scope.get("route"), "path", "")
+    logger.error("api failed", method=request.method, route=route, exc_info=error)
     return ApiError(
         500,
         "internal",
