@@ -1,0 +1,145 @@
+"""A campaign, what it says and when, and the people it goes to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from twinline.rules.campaigns import Limits, State, limits_of
+
+RECIPIENTS_ZONE: Final = "recipient"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One of the templates that a campaign compares; most campaigns have one.
+
+    ``languages``: those of the template that may be sent, the first one to whoever's language isn't among them.
+    ``values`` says what stands in each place of the template (``body.1``, ``header.image``, ``buttons.0``; see
+    templates): ``{"column": "First name"}``, ``{"field": "city"}``, ``{"text": "Hello"}``, each with an optional
+    ``"fallback"``; ``header`` and buttons are places like the others. ``share`` is a weight: 1 and 1 is half and half.
+    """
+
+    template: str
+    languages: Sequence[str]
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    share: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a campaign says."""
+
+    variants: Sequence[Variant] = ()
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "Content":
+        return cls([Variant(**one) for one in found.get("variants", ())])
+
+    def as_json(self) -> dict[str, Any]:
+        return {"variants": [asdict(one) for one in self.variants]}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a campaign goes out.
+
+    ``at`` is a wall clock's time without a zone (``2026-12-01T10:00``), None: as soon as it is started. ``zone`` is an
+    IANA name, or ``recipient``: each at that time of their own zone. ``hours``: spread evenly over so many.
+    ``between``: only from this to that time of day (``["09:00", "20:00"]``, in the same zone), so nobody is woken.
+    """
+
+    at: str | None = None
+    zone: str = "UTC"
+    hours: float | None = None
+    between: Sequence[str] | None = None
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "Schedule":
+        return cls(**found)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A row of ``campaigns``."""
+
+    organisation_id: int
+    id: int
+    number_id: int
+    name: str
+    state: State
+    state_since: datetime
+    reason: str
+    says: str
+    audience: dict[str, Any]
+    content: dict[str, Any]
+    schedule: dict[str, Any]
+    limits: dict[str, Any]
+    routing: dict[str, Any]
+    topic: str
+    speed: float | None
+    revision: int
+    plan: dict[str, Any] | None
+    created_by: int | None
+    created_at: datetime
+    planned_at: datetime | None
+    starts_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def what(self) -> Content:
+        return Content.of(self.content)
+
+    @property
+    def when(self) -> Schedule:
+        return Schedule.of(self.schedule)
+
+    @property
+    def stops_at(self) -> Limits:
+        return limits_of(self.limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A row of ``recipients``; for its states see ``rules.campaigns``. ``draft`` is a ``sending.models.Draft``."""
+
+    number_id: int
+    campaign_id: int
+    id: int
+    key: str
+    contact_id: int | None
+    phone: str | None
+    bsuid: str | None
+    name: str | None
+    line: int | None
+    language: str | None
+    variant: int
+    filled: dict[str, Any]
+    draft: dict[str, Any] | None
+    market: str | None
+    cost: Decimal | None
+    state: str
+    reason: str
+    says: str
+    first: bool
+    not_before: datetime
+    tries: int
+    outbox_id: int | None
+    wamid: str | None
+    queued_at: datetime | None
+    sent_at: datetime | None
+    delivered_at: datetime | None
+    read_at: datetime | None
+    failed_at: datetime | None
+    replied_at: datetime | None
+    reply_wamid: str | None
+    button: str | None
+    opted_out_at: datetime | None
+    blocked_at: datetime | None
+    converted_at: datetime | None
+    conversion: dict[str, Any] | None
