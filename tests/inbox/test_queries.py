@@ -150,9 +150,7 @@ def test_no_text_ever_becomes_markup_of_its_own(text: str) -> None:
 
 
 def test_whatsapp_marks() -> None:
-    assert str(rich("*a* _b_ ~c~ 2*3*4 snake_case_x")) == (
-        "<strong>a</strong> <em>b</em> <s>c</s> 2*3*4 snake_case_x"
-    )
+    assert str(rich("*a* _b_ ~c~ 2*3*4 snake_case_x")) == ("<strong>a</strong> <em>b</em> <s>c</s> 2*3*4 snake_case_x")
     assert "javascript" not in str(rich("javascript:alert(1)")).split("href")[-1] or "href" not in str(
         rich("javascript:alert(1)")
     )

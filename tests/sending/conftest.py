@@ -71,7 +71,9 @@ class Meta:
 
     @property
     def texts(self) -> list[str]:
-        return [message.get("text", {}).get("body") or message.get("type") or message["status"] for message in self.messages]
+        return [
+            message.get("text", {}).get("body") or message.get("type") or message["status"] for message in self.messages
+        ]
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         assert request.headers["authorization"] == f"Bearer {TOKEN}"

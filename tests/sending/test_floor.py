@@ -7,7 +7,8 @@ import httpx
 import pytest
 from tests.sending.conftest import Shop
 
-from twinline.sending.models import Lane, Refused
+from twinline.rules.refusal import Refused
+from twinline.sending.models import Lane
 
 pytestmark = pytest.mark.anyio
 
