@@ -94,16 +94,16 @@ async def test_several_real_processes_promise_what_one_would(shop: Shop) -> None
     root = Path(__file__).parents[2]
     children = [
         await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.sending.pacing_process", str(seed), str(shop.number_id), "40",
+            sys.executable, "-m", "tests.sending.pacing_process", str(seed), str(shop.number_id), "60",
             env=environment, cwd=root, stdout=asyncio.subprocess.PIPE,
         )
         for seed in range(4)
     ]  # fmt: skip
     said = [json.loads((await child.communicate())[0]) for child in children]
     promised = sorted(instant for told in said for instant in told["promised"])
-    inbound = sum(n for told in said for _, n in told["charged"])
+    inbound = sum(told["charged"] for told in said)
     assert len(promised) > 20
-    assert inbound > 20
+    assert inbound > 10
     assert busiest_second(promised) <= 20
     assert all(later - earlier >= lane.PACE.interval_us for earlier, later in pairwise(promised))
     rows = await shop.dicts("SELECT attempts FROM outbox WHERE state = 'sending'")
