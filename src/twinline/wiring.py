@@ -13,6 +13,7 @@ from twinline.mirror import jobs as mirror_jobs
 from twinline.mirror.models import Follower
 from twinline.numbers import jobs as numbers_jobs
 from twinline.numbers import lifecycle
+from twinline.sending import confirm
 from twinline.sending import jobs as sending_jobs
 from twinline.sending import service as sending
 from twinline.sending.lane import Lanes
@@ -30,7 +31,7 @@ BLUEPRINTS = (
 
 def followers(app: App) -> Sequence[Follower]:
     """Whom the ingest calls inside its transaction after each batch, in this order."""
-    return [sending.follow, costs.follow, lifecycle.follow, templates.follow]
+    return [sending.follow, costs.follow, lifecycle.follow, templates.follow, confirm.follow]
 
 
 def engine(app: App) -> procrastinate.App:

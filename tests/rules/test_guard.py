@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from twinline.rules.consent import Consent
+from twinline.rules.consent import Why as Said
 from twinline.rules.floor import Verdict, Why
 from twinline.rules.guard import Attempt, Purpose, Standing, guard
 from twinline.rules.lifecycle import Connection
@@ -81,7 +83,7 @@ def test_outside_the_window_only_templates_go_out() -> None:
 
 @pytest.mark.parametrize("purpose", list(Purpose))
 def test_an_opt_out_binds_marketing_and_nothing_else(purpose: Purpose) -> None:
-    refused_by = rule(replace(OFFER, purpose=purpose), replace(FINE, opted_out=True))
+    refused_by = rule(replace(OFFER, purpose=purpose), replace(FINE, consent=Consent(False, Said.META)))
     assert refused_by == ("opted_out" if purpose is Purpose.MARKETING else None)
 
 

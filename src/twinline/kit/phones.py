@@ -16,3 +16,20 @@ def shown_phone(wa_id: str) -> str:
         return f"+{number}"
     grouped = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
     return grouped if digits(grouped) == number else f"+{number}"
+
+
+def of_country(region: str) -> str:
+    """A regular expression, for Python and PostgreSQL alike, of the digits of a country's telephone numbers.
+
+    ``region`` is ISO's two letters. Where countries share a calling code (+1, +7, +44 …), the numbering plan tells them
+    apart. Raises ValueError for what is no country with telephones.
+    """
+    code = phonenumbers.country_code_for_region(region.upper())
+    if not code:
+        raise ValueError(f"{region!r} isn't a country's two letters (ISO 3166-1), like ES or BR")
+    if len(phonenumbers.region_codes_for_country_code(code)) == 1:
+        return f"^{code}"
+    plan = phonenumbers.PhoneMetadata.metadata_for_region(region.upper())
+    kinds = (plan.fixed_line, plan.mobile) if plan is not None else ()
+    patterns = {kind.national_number_pattern for kind in kinds if kind is not None and kind.national_number_pattern}
+    return f"^{code}({'|'.join(sorted(patterns))})$"

@@ -31,6 +31,7 @@ class Said(NamedTuple):
     wamid: str
     type: str
     at: int  # unix seconds
+    text: str | None
 
 
 @dataclass(slots=True)

@@ -47,7 +47,7 @@ def _note(row: MessageRow, answered: int | None, news: _News, folded: Folded, *,
         if not row.outgoing or folded.numbers[row.number_id].count_echoes:
             news.charged[row.number_id] = news.charged.get(row.number_id, 0) + 1
         if row.contact_id is not None:
-            said = Said(row.number_id, row.contact_id, row.wamid, row.type or "", row.at or 0)
+            said = Said(row.number_id, row.contact_id, row.wamid, row.type or "", row.at or 0, row.text)
             (folded.echoed if row.outgoing else folded.received).append(said)
     if row.media_id is not None:
         news.media[row.number_id, row.media_id] = row

@@ -282,7 +282,9 @@ INSERT INTO merges (number_id, at, winner_id, loser_id, loser)
 VALUES (%(number)s, %(now)s, %(winner)s, %(loser)s, %(row)s::jsonb)
 """,
     """
-UPDATE contacts w SET custom_name = coalesce(w.custom_name, l.custom_name)
+UPDATE contacts w SET
+    custom_name = coalesce(w.custom_name, l.custom_name), language = coalesce(w.language, l.language),
+    fields = l.fields || w.fields, tags = ARRAY(SELECT DISTINCT t FROM unnest(w.tags || l.tags) AS t ORDER BY t)
 FROM contacts l
 WHERE w.number_id = %(number)s AND w.id = %(winner)s AND l.number_id = %(number)s AND l.id = %(loser)s
 """,

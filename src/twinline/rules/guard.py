@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from twinline.rules import capabilities, floor, identity, lifecycle, messages, outcomes
 from twinline.rules import window as windows
+from twinline.rules.consent import FREE, Consent
 from twinline.rules.floor import Verdict
 from twinline.rules.lifecycle import Connection
 from twinline.rules.refusal import Refusal
@@ -52,7 +53,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known at this moment: the number, the chat's window, the person's opt-out, the floor's verdict.
+    """What is known at this moment: the number, the chat's window, the person's consent, the floor's verdict.
 
     `speech` None means that the floor isn't asked (a person presses the button). `capped`: Meta withheld a
     marketing message from this person less than a day ago; `unreachable`: the last messages couldn't be
@@ -61,7 +62,7 @@ class Standing:
 
     connection: Connection
     window: Window
-    opted_out: bool = False
+    consent: Consent = FREE
     capped: bool = False
     unreachable: bool = False
     speech: Verdict | None = None
@@ -122,14 +123,8 @@ def _number(_: Attempt, standing: Standing) -> Refusal | None:
     return Refusal(f"number.{standing.connection}", told.says, told.do)
 
 
-def _opt_out(attempt: Attempt, standing: Standing) -> Refusal | None:
-    if attempt.purpose is not Purpose.MARKETING or not standing.opted_out:
-        return None
-    return Refusal(
-        "opted_out",
-        "This person has stopped marketing messages from you.",
-        "Leave them out. Answers and service messages are still possible.",
-    )
+def _consent(attempt: Attempt, standing: Standing) -> Refusal | None:
+    return standing.consent.refusal if attempt.purpose is Purpose.MARKETING else None
 
 
 def _capped(attempt: Attempt, standing: Standing) -> Refusal | None:
@@ -168,7 +163,7 @@ _RULES: Final[tuple[Callable[[Attempt, Standing], Refusal | None], ...]] = (
     _recipient,
     _message,
     _number,
-    _opt_out,
+    _consent,
     _capped,
     _unreachable,
     _window,

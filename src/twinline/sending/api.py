@@ -13,6 +13,7 @@ from starlette.datastructures import UploadFile
 
 from twinline.accounts.api import Here, key, number
 from twinline.accounts.models import Caller
+from twinline.contacts import service as contacts
 from twinline.costs import service as costs
 from twinline.db import Tx
 from twinline.kit.api import BIGGEST_ID, ApiError, Id, In, Out, Text, errors
@@ -512,7 +513,7 @@ class FreeEntryPoint(Out):
 class Chat(Out):
     to: Person | None = Field(description="Null: nobody here has written with them yet.")
     window: Window = Field(description="Whether free-form messages may go out. Approved templates may at any time.")
-    opted_out: bool = Field(description="They have stopped marketing messages.")
+    opted_out: bool = Field(description="They may not be sent marketing.")
     floor: str = Field(description="Who is speaking in this chat: nobody, phone, person, automation or campaign.")
     estimates: list[Estimate] = Field(description="A free-form message, and a template of each category.")
     service_messages: ServiceMessages
@@ -766,12 +767,13 @@ async def get_chat(
         asked = person.contact_id or recipient
         told = [await costs.estimate(tx, number_id, asked, category, now) for category in PRICED]
         facts = await costs.standing(tx, number_id, asked, now)
+        consent = await contacts.consent(tx, number_id, person.contact_id)
     assert facts is not None
     opening = service.window_of(sender, person, now)
     return Chat(
         to=Person(contact=person.contact_id, phone=person.phone, user_id=person.bsuid) if person.contact_id else None,
         window=Window(open=opening.open, reason=opening.reason, says=windows.text(opening.reason), until=opening.until),
-        opted_out=person.opted_out,
+        opted_out=not consent.allowed,
         floor=floor.holder_now(service.floor_of(person), now),
         estimates=[Estimate.model_validate(one) for one in told if one is not None],
         service_messages=ServiceMessages(

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from twinline.app import App
+from twinline.contacts import service as contacts
 from twinline.db import Tx
 from twinline.mirror import events, turn
 from twinline.rules import outcomes
@@ -30,7 +31,7 @@ RETURNING {queries.SETTLED}
 """
 
 SAID = """
-SELECT type, text, content, quoted, state, error_code FROM outbox
+SELECT type, text, content, quoted, topic, lane, state, error_code FROM outbox
 WHERE number_id = %(number)s AND contact_id = %(contact)s AND id = %(id)s
 """
 
@@ -87,10 +88,14 @@ async def again(
                 "Look on the phone first, then confirm that it is to be sent once more.",
             )
         )
+    if said["lane"] == Lane.MARKETING:  # as a person's it would pass for an answer
+        consent = await contacts.consent(tx, number_id, contact_id, said["topic"])
+        if consent.refusal is not None:
+            raise Refused(consent.refusal)
     content = said["content"]
     if content and "file" in content:  # its id may be what was wrong; the file itself is here
         content = {name: part for name, part in content.items() if name not in ("id", "uploaded_again")}
-    draft = Draft(said["type"], said["text"], content, said["quoted"])
+    draft = Draft(said["type"], said["text"], content, said["quoted"], said["topic"])
     new = await service.submit(
         app,
         tx,

@@ -52,6 +52,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from twinline.app import App
+from twinline.contacts import service as contacts
 from twinline.db import Tx
 from twinline.kit import log
 from twinline.kit.clock import at_microseconds, microseconds
@@ -59,6 +60,7 @@ from twinline.kit.vault import VaultError
 from twinline.meta.graph import GraphError
 from twinline.mirror import events, pace, turn
 from twinline.rules.budget import PAIR, SECOND, THROUGHPUT, Ramp
+from twinline.rules.consent import FREE, Consent
 from twinline.rules.outcomes import Class, Outcome, Scope
 from twinline.sending import compose, queries, service, stops, uploads
 from twinline.sending.clerk import AWAY, PAUSES, Clerk
@@ -206,6 +208,7 @@ async def _pick(
     waiting, put_elsewhere, more = await _ready(tx, line.id, moment, max(room, PERSONS_SLOTS))
     taken: list[Candidate] = []
     dropped: list[Result] = []
+    consents = await _consents(tx, line.id, waiting)
     for row in waiting:
         if len(taken) >= (persons_room if row.lane == Lane.PERSON else room):
             more = True
@@ -213,7 +216,7 @@ async def _pick(
         if stops.blocking(stopped, row.author, row.lane, row.type, row.content):  # not held yet: there are so many
             more = True
             continue
-        end = _why_not(line, row, now)
+        end = _why_not(line, row, now, consents.get((row.contact_id, row.topic), FREE))
         if end is None:
             taken.append(row)
         else:
@@ -266,15 +269,32 @@ async def _ready(tx: Tx, number_id: int, moment: int, wanted: int) -> tuple[list
         limit = min(4 * limit, LARGEST_LOOK)
 
 
-def _why_not(line: Line, row: Outgoing, now: datetime) -> Result | None:
+async def _consents(tx: Tx, number_id: int, rows: Sequence[Outgoing]) -> dict[tuple[int, str], Consent]:
+    """What those said about marketing who are about to be sent some, by contact and topic."""
+    asked: dict[str, list[int]] = {}
+    for row in rows:
+        if service.is_marketing(_draft(row), row.lane):
+            asked.setdefault(row.topic, []).append(row.contact_id)
+    return {
+        (contact_id, topic): consent
+        for topic, ids in asked.items()
+        for contact_id, consent in (await contacts.consents(tx, number_id, ids, topic)).items()
+    }
+
+
+def _why_not(line: Line, row: Outgoing, now: datetime, consent: Consent) -> Result | None:
     """Asks every rule once more. A message that somebody's word overtook is dropped, any other refused one fails."""
-    draft = Draft(row.type, row.text, row.content, row.quoted)
-    refused = service.refusal(line, row, draft, row.lane, service.HOLDERS[row.author], now, row.epoch)
+    holder = service.HOLDERS[row.author]
+    refused = service.refusal(line, row, _draft(row), row.lane, holder, now, consent, row.epoch)
     if refused is None:
         return None
     if refused.rule.startswith("floor."):
         return Result(line.id, row.id, "cancelled", text=refused.text)
     return Result(line.id, row.id, "failed", text=f"{refused.text} {refused.what_to_do}")
+
+
+def _draft(row: Outgoing) -> Draft:
+    return Draft(row.type, row.text, row.content, row.quoted, row.topic)
 
 
 # --- draining -----------------------------------------------------------------------------------------------------

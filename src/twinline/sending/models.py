@@ -35,12 +35,14 @@ class Draft:
     """What somebody wants to say. ``content`` is what the type needs beside text.
 
     A media message that was uploaded here has ``file``, ``mime_type``, ``filename``, ``size`` (bytes) and ``sha256``.
+    ``topic``: what marketing is about, as the organisation calls it; "" is marketing as a whole.
     """
 
     type: str
     text: str | None = None
     content: dict[str, Any] | None = None
     quoted: str | None = None
+    topic: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,6 @@ class Recipient:
     contact_id: int
     phone: str | None
     bsuid: str | None
-    opted_out: bool
     last_inbound_at: datetime | None
     last_customer_at: datetime | None
     last_phone_reply_at: datetime | None
@@ -108,7 +109,7 @@ def stranger(address: str) -> Recipient:
     """Somebody of whom nothing is known but a phone number, a user id, or what was given as such."""
     bsuid = address if is_user_id(address) else None
     phone = None if bsuid else digits(address) if is_address(address) else address
-    return Recipient(0, phone, bsuid, False, None, None, None, "nobody", 0, None, None, None, 0)
+    return Recipient(0, phone, bsuid, None, None, None, "nobody", 0, None, None, None, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ class Outgoing(Recipient):
     text: str | None
     content: dict[str, Any] | None
     quoted: str | None
+    topic: str
     attempts: int
     throttled: int
 

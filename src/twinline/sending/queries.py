@@ -24,7 +24,7 @@ FROM numbers n WHERE n.id = %(number)s
 """
 
 # Where a chat (``k``) with a person (``c``) stands: the fields of ``models.Recipient``.
-STANDING = f"""c.id AS contact_id, c.phone, c.bsuid, c.opted_out, k.last_inbound_at,
+STANDING = f"""c.id AS contact_id, c.phone, c.bsuid, k.last_inbound_at,
        (SELECT m.at FROM messages m
         WHERE m.number_id = c.number_id AND m.contact_id = c.id AND m.type <> 'reaction' AND NOT m.outgoing
         ORDER BY m.at DESC LIMIT 1) AS last_customer_at,
@@ -54,10 +54,10 @@ SELECT id, request_digest FROM outbox WHERE number_id = %(number)s AND idempoten
 
 ENQUEUE = """
 INSERT INTO outbox (number_id, contact_id, lane, author, author_id, floor_epoch, idempotency_key, created_at,
-                    type, text, content, quoted, state, error_code, error_text,
+                    type, text, content, quoted, topic, state, error_code, error_text,
                     api_key_id, request_digest)
 VALUES (%(number)s, %(contact)s, %(lane)s, %(author)s, %(author_id)s, %(epoch)s, %(key)s, %(now)s,
-        %(type)s, %(text)s, %(content)s::jsonb, %(quoted)s,
+        %(type)s, %(text)s, %(content)s::jsonb, %(quoted)s, %(topic)s,
         %(state)s, %(code)s, %(why)s, %(api_key)s, %(digest)s)
 RETURNING id
 """
@@ -85,7 +85,7 @@ RETURNING contact_id, id, state
 """
 
 OUTGOING = """o.id, o.lane, o.author, o.floor_epoch AS epoch, o.created_at, o.type, o.text, o.content, o.quoted,
-       o.attempts, o.throttled"""
+       o.topic, o.attempts, o.throttled"""
 
 # A message goes after another of its chat that is on its way, or that waits and has the smaller lane or id, for
 # whatever reason that one waits.

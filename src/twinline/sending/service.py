@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from twinline.app import App
+from twinline.contacts import service as contacts
 from twinline.db import Tx, as_json
 from twinline.kit.clock import microseconds
 from twinline.meta import webhooks as wire
@@ -17,6 +18,7 @@ from twinline.mirror import service as mirror
 from twinline.mirror.fold import MessageRow, version
 from twinline.mirror.models import Folded
 from twinline.rules import floor, guard, outcomes
+from twinline.rules.consent import FREE, Consent
 from twinline.rules.delivery import Delivery
 from twinline.rules.floor import Floor, Holder
 from twinline.rules.guard import Refusal
@@ -102,7 +104,10 @@ async def submit(
         draft = await _template(tx, number_id, draft, recipient)
     holder = HOLDERS[author]
     draft = await uploads.given(tx, number_id, draft, now)
-    refused = refusal(sender, recipient, draft, lane, holder, now)
+    consent = FREE
+    if is_marketing(draft, lane):
+        consent = await contacts.consent(tx, number_id, contact_id, draft.topic)
+    refused = refusal(sender, recipient, draft, lane, holder, now, consent)
     stopped = await stops.standing(tx, number_id, now)
     refused = refused or stops.refusal(stopped, author, lane, draft.type, draft.content)
     if refused is not None:
@@ -123,6 +128,7 @@ async def submit(
             "text": draft.text or words_of(draft),
             "content": as_json(draft.content) if draft.content is not None else None,
             "quoted": draft.quoted,
+            "topic": draft.topic,
             "api_key": cause.api_key_id if cause else None,
             "digest": cause.request_digest if cause else None,
             "state": state,
@@ -149,11 +155,13 @@ def refusal(
     lane: int,
     holder: Holder,
     now: datetime,
+    consent: Consent,
     epoch: int | None = None,
 ) -> Refusal | None:
     """Every rule about what may go out, in one place for inbox, API, automations and campaigns.
 
     Asked when a message is written, and once more when it is its turn; ``epoch`` is then the floor's at its writing.
+    ``consent`` is the recipient's; only marketing is bound by it (``is_marketing``), so only for that it is looked up.
     """
     return guard.guard(
         guard.Attempt(
@@ -167,7 +175,7 @@ def refusal(
         guard.Standing(
             connection=_connection(sender, holder),
             window=window_of(sender, recipient, now),
-            opted_out=recipient.opted_out,
+            consent=consent,
             capped=recipient.capped_at is not None and now < recipient.capped_at + CAPPED_FOR,
             unreachable=recipient.missed >= UNREACHABLE_AFTER,
             speech=floor.may_speak(floor_of(recipient), holder, epoch, now),
@@ -187,6 +195,10 @@ def _purpose(draft: Draft, lane: int) -> guard.Purpose:
     shown = (draft.content or {}).get("shown") if draft.type == "template" else None
     category = shown.get("category") if isinstance(shown, dict) else None
     return CATEGORIES.get(str(category), PURPOSES[Lane(lane)])
+
+
+def is_marketing(draft: Draft, lane: int) -> bool:
+    return _purpose(draft, lane) is guard.Purpose.MARKETING
 
 
 def window_of(sender: Sender, recipient: Recipient, now: datetime) -> Window:
@@ -405,7 +417,7 @@ async def submit_to(
         if sender is None:
             raise NoSuchContact(f"there is no number {number_id}")
         # Nobody can be reached under this: the rules say why, first of all the capability matrix.
-        refused = refusal(sender, stranger(recipient), draft, lane, HOLDERS[author], app.clock.now())
+        refused = refusal(sender, stranger(recipient), draft, lane, HOLDERS[author], app.clock.now(), FREE)
         assert refused is not None
         raise Refused(refused)
     return await submit(
@@ -437,7 +449,7 @@ async def standing(tx: Tx, number_id: int, recipient: str, now: datetime) -> tup
     if sender is None or (known is None and contact_id is not None):
         raise NoSuchContact(f"number {number_id} has no {recipient}")
     if known is None and not is_address(recipient):
-        refused = refusal(sender, stranger(recipient), Draft("text", "?"), Lane.PERSON, Holder.PERSON, now)
+        refused = refusal(sender, stranger(recipient), Draft("text", "?"), Lane.PERSON, Holder.PERSON, now, FREE)
         assert refused is not None
         raise Refused(refused)
     return sender, known or stranger(recipient)
