@@ -138,8 +138,8 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of a file: rows taken over, rows that changed nothing, and lines that couldn't be read, with why."""
+    """What became of a file: whom it told of, how many of them are new, and lines that couldn't be read, with why."""
 
-    done: int
-    unchanged: int
+    people: int
+    new: int
     problems: list[tuple[int, str]]

@@ -12,6 +12,9 @@ PAGE: Final = 50
 MOST_COUNTED: Final = 10_000
 
 ORGANISATION = "SELECT organisation_id FROM numbers WHERE id = %s"
+HOME = "SELECT display_phone, organisation_id FROM numbers WHERE id = %s"
+
+NEWEST = "SELECT coalesce(max(id), 0) FROM contacts WHERE number_id = %s"
 
 # --- who -----------------------------------------------------------------------------------------------------------
 

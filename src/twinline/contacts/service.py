@@ -392,7 +392,7 @@ async def know(tx: Tx, number_id: int, changes: Mapping[int, Mapping[str, Any]],
     """
     organisation = await _turn(tx, number_id)
     fields = {field.key: field for field in await queries.fields(tx, organisation)}
-    rows = [_row(contact_id, change, fields) for contact_id, change in sorted(changes.items())]
+    rows = [as_row(contact_id, change, fields) for contact_id, change in sorted(changes.items())]
     if not rows:
         return []
     changed = [row[0] for row in await tx.rows(queries.KNOW, {"number": number_id, "rows": as_json(rows)})]
@@ -400,7 +400,8 @@ async def know(tx: Tx, number_id: int, changes: Mapping[int, Mapping[str, Any]],
     return changed
 
 
-def _row(contact_id: int, change: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
+def as_row(contact_id: int, change: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
+    """A change as it is written. Raises ContactError for what a field or language can't be."""
     row: dict[str, Any] = {"id": contact_id, "fields": {}, "sets_language": False, "sets_name": False}
     for key, value in (change.get("fields") or {}).items():
         if key not in fields:

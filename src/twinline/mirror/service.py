@@ -1,6 +1,6 @@
 """What others may ask of the mirror."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -104,20 +104,32 @@ async def contact_for(tx: Tx, number_id: int, recipient: str) -> int | None:
 
     The caller holds the number's turn.
     """
+    return (await contacts_for(tx, number_id, [recipient])).get(recipient)
+
+
+async def contacts_for(tx: Tx, number_id: int, recipients: Iterable[str]) -> dict[str, int]:
+    """The contacts behind many at once, those that are new made; what is no address isn't among them."""
+    named = {recipient: found for recipient in recipients if (found := _person(number_id, recipient)) is not None}
+    keys = dict.fromkeys(key for key, _ in named.values())
+    asked = [{"number_id": number_id, "key": key} for key in keys]
+    answered = await tx.rows(queries.IDENTIFY, (as_json(asked),))
+    contacts = {key: known if known is not None else fresh_id for _, key, known, fresh_id in answered}
+    fresh = {key for _, key, known, _ in answered if known is None}
+    if fresh:
+        added = [{"number_id": number_id, "key": key, "contact_id": contacts[key]} for key in sorted(fresh)]
+        rows = {key: row for key, row in named.values() if key in fresh}
+        for key, row in rows.items():
+            row.id = contacts[key]
+        await tx.execute(queries.ADD_IDENTITIES, (as_json(added),))
+        await tx.execute(queries.WRITE_CONTACTS, (msgspec.json.encode(list(rows.values())).decode(),))
+    return {recipient: int(contacts[key]) for recipient, (key, _) in named.items()}
+
+
+def _person(number_id: int, recipient: str) -> tuple[str, ContactRow] | None:
+    """The key of an address, and what it alone tells of the person."""
     if is_user_id(recipient):
-        row = ContactRow(number_id, bsuid=recipient, bsuid_v=0)
-        key = user_key(recipient)
-    elif is_address(recipient):
-        phone = digits(recipient)
-        row = ContactRow(number_id, phone=phone, phone_v=0)
-        key = phone_key(phone)
-    else:
+        return user_key(recipient), ContactRow(number_id, bsuid=recipient, bsuid_v=0)
+    if not is_address(recipient):
         return None
-    [(_, _, known, fresh_id)] = await tx.rows(queries.IDENTIFY, (as_json([{"number_id": number_id, "key": key}]),))
-    if known is not None:
-        return int(known)
-    row.id = fresh_id
-    added = {"number_id": number_id, "key": key, "contact_id": row.id}
-    await tx.execute(queries.ADD_IDENTITIES, (as_json([added]),))
-    await tx.execute(queries.WRITE_CONTACTS, (msgspec.json.encode([row]).decode(),))
-    return row.id
+    phone = digits(recipient)
+    return phone_key(phone), ContactRow(number_id, phone=phone, phone_v=0)
