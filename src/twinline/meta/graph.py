@@ -42,6 +42,8 @@ WABA_FIELDS: Final = (
     "account_review_status",
 )
 
+PORTFOLIO_FIELDS: Final = ("id", "whatsapp_business_manager_messaging_limit")
+
 UPLOAD_TRIES: Final = 3
 
 _REGISTRATION: Final = frozenset({"register", "deregister", "request_code", "verify_code"})
@@ -175,6 +177,7 @@ class PhoneNumber(msgspec.Struct, frozen=True):
     name_status: str | None = None
     is_on_biz_app: bool | None = None
     platform_type: str | None = None
+    whatsapp_business_manager_messaging_limit: str | None = None
 
 
 class Waba(msgspec.Struct, frozen=True):
@@ -187,6 +190,10 @@ class Waba(msgspec.Struct, frozen=True):
     country: str | None = None
     business_verification_status: str | None = None
     account_review_status: str | None = None
+
+
+class _Owned(msgspec.Struct, frozen=True):
+    owner_business_info: dict[str, str] | None = None
 
 
 class SubscribedApp(msgspec.Struct, frozen=True):
@@ -320,6 +327,12 @@ class Graph:
     async def waba(self, waba_id: str, *, token: str) -> Waba:
         """A WhatsApp Business account and how its verification stands."""
         return self._as(Waba, await self._call("GET", waba_id, token, params={"fields": ",".join(WABA_FIELDS)}))
+
+    async def owner(self, waba_id: str, *, token: str) -> str | None:
+        """The business portfolio that a WhatsApp Business account belongs to; None where Meta doesn't tell."""
+        params = {"fields": "id,owner_business_info"}
+        told = self._as(_Owned, await self._call("GET", waba_id, token, params=params)).owner_business_info
+        return told.get("id") if told else None
 
     # Subscriptions --------------------------------------------------------------------------------------
 

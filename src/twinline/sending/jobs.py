@@ -6,8 +6,12 @@ import procrastinate
 from procrastinate import JobContext, RetryStrategy
 
 from twinline.app import App
+from twinline.kit import log
+from twinline.kit.vault import VaultError
 from twinline.meta.graph import GraphError
-from twinline.sending import lane, receipts, stops
+from twinline.sending import lane, portfolio, receipts, stops
+
+logger = log.get("sending")
 
 blueprint = procrastinate.Blueprint()
 
@@ -41,3 +45,18 @@ async def look_after(context: JobContext, /, timestamp: int, **_: Any) -> None:
     await lane.rescue(_app(context))
     await stops.look_after(_app(context))
     await lane.forget_pairs(_app(context))
+    await portfolio.sweep(_app(context))
+
+
+@blueprint.periodic(cron="*/5 * * * *")
+@blueprint.task(name="sending.portfolios", queue="upkeep", pass_context=True, queueing_lock="sending.portfolios")
+async def ask_portfolios(context: JobContext, /, timestamp: int, **_: Any) -> None:
+    """A number that was just connected learns its limit within minutes; one that can't be asked is tried next time."""
+    app = _app(context)
+    async with app.db.transaction() as tx:
+        waiting = await portfolio.to_ask(tx, app.clock.now())
+    for number_id in waiting:
+        try:
+            await portfolio.ask(app, number_id)
+        except (GraphError, VaultError) as error:
+            logger.warning("portfolio_not_asked", number=number_id, error=type(error).__name__)

@@ -62,7 +62,7 @@ from twinline.mirror import events, pace, turn
 from twinline.rules.budget import PAIR, SECOND, THROUGHPUT, Ramp
 from twinline.rules.consent import FREE, Consent
 from twinline.rules.outcomes import Class, Outcome, Scope
-from twinline.sending import compose, queries, service, stops, uploads
+from twinline.sending import compose, portfolio, queries, service, stops, uploads
 from twinline.sending.clerk import AWAY, PAUSES, Clerk
 from twinline.sending.ears import Ears
 from twinline.sending.models import Candidate, Draft, Lane, Line, Outgoing, Result
@@ -237,6 +237,9 @@ async def _pick(
                 "tats": [PAIR.reserve(row.pair_tat, moment, 1, 0).tat for row in taken],
             },
         )
+        templates = [row for row in taken if row.type == "template"]  # nothing else leaves outside of a window
+        outside = [(row.contact_id, row.id) for row in templates if not service.window_of(line, row, now).open]
+        await portfolio.reach(tx, line.id, outside, now)
     again_at = None
     if more or dropped:
         # Without room it is of no use to ask before there is some.

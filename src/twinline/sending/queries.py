@@ -229,7 +229,7 @@ FROM json_to_recordset(%(rows)s::json)
 WHERE o.number_id = r.number_id AND o.id = r.id
   AND (extract(epoch FROM o.created_at) * 1000000)::bigint = r.created
   AND (coalesce(o.failed_at, '-infinity'), coalesce(o.error_code, 0)) < (to_timestamp(r.at), coalesce(r.code, 0))
-RETURNING o.number_id, o.contact_id, o.author, o.type, o.content, o.error_code, o.failed_at
+RETURNING o.number_id, o.id, o.contact_id, o.author, o.type, o.content, o.error_code, o.failed_at
 """
 
 # Meta said no, or was never asked: this try is over, even where another drain thought it in doubt.

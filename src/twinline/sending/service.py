@@ -26,7 +26,7 @@ from twinline.rules.identity import is_address, is_group, is_user_id, phone_key,
 from twinline.rules.lifecycle import Connection
 from twinline.rules.refusal import Refused
 from twinline.rules.window import Window, window
-from twinline.sending import queries, stops, uploads
+from twinline.sending import portfolio, queries, stops, uploads
 from twinline.sending.compose import Callback, read_callback, words_of
 from twinline.sending.models import Cause, Draft, Lane, Recipient, Result, Sender, stranger
 from twinline.sending.waking import wake
@@ -256,6 +256,7 @@ async def settle(tx: Tx, results: Sequence[Result], now: datetime) -> None:
     if not rows:
         return
     await show(tx, rows, now)
+    await portfolio.unreach(tx, (row for row in rows if row["state"] == "failed"))
     await free(tx, {(row["number_id"], row["contact_id"]) for row in rows})
     told: dict[int, dict[str, list[Any]]] = {}
     for row in rows:
@@ -306,6 +307,7 @@ async def _settle_by_statuses(tx: Tx, folded: Folded, now: datetime) -> None:
         folded.tell(settled_row["number_id"], "messages", [settled_row["contact_id"], settled_row["wamid"], "sent"])
     if failed:
         rows = await tx.dicts(queries.FAIL_BY_STATUS, {"rows": as_json(list(failed.values()))})
+        await portfolio.unreach(tx, rows)
         await stops.heard(tx, folded, rows)
         await uploads.heard(tx, rows)
 
