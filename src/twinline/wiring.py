@@ -6,6 +6,8 @@ from typing import Any
 import procrastinate
 
 from twinline.app import App
+from twinline.campaigns import following as campaigns
+from twinline.campaigns import jobs as campaigns_jobs
 from twinline.costs import jobs as costs_jobs
 from twinline.costs import service as costs
 from twinline.db import jobs
@@ -26,12 +28,13 @@ BLUEPRINTS = (
     numbers_jobs.blueprint,
     costs_jobs.blueprint,
     templates_jobs.blueprint,
+    campaigns_jobs.blueprint,
 )
 
 
 def followers(app: App) -> Sequence[Follower]:
     """Whom the ingest calls inside its transaction after each batch, in this order."""
-    return [sending.follow, costs.follow, lifecycle.follow, templates.follow, confirm.follow]
+    return [sending.follow, costs.follow, lifecycle.follow, templates.follow, confirm.follow, campaigns.heard]
 
 
 def engine(app: App) -> procrastinate.App:

@@ -18,17 +18,18 @@ from twinline.app import App
 from twinline.db import jobs
 from twinline.kit import log
 
-# Queue -> jobs at once. Lanes spend their time waiting for Graph; folding history is work, and two slices at once keep
-# Python and PostgreSQL busy together.
+# Queue -> jobs at once. Lanes spend their time waiting for Graph, and campaigns for their lane; folding history is work,
+# and two slices at once keep Python and PostgreSQL busy together.
 SHARES: dict[tuple[str, ...], int] = {
     ("lane",): 200,
+    ("campaign",): 100,
     ("history",): 2,
     ("media",): 6,
     ("sync", "upkeep"): 4,
 }
 # Seconds between two looks at the queue. New jobs announce themselves; jobs whose lock is free again, or whose time
 # has come, don't, and a reply must not wait for that.
-POLL = {"lane": 0.5}
+POLL = {"lane": 0.5, "campaign": 1.0}
 POLL_OTHERS = 3.0
 HEARTBEAT = 2.0  # seconds
 STALLED_AFTER = 8.0  # seconds without a heartbeat: a lane whose worker was killed stands still little longer than this

@@ -12,8 +12,10 @@ The body of an event holds ids, never text::
      "media":    [[contact_id, wamid], ...],         a file that was missing has come, or won't
      "outbox":   [[contact_id, outbox_id, state], ...],
      "merged":   [[winner_id, loser_id], ...],       two contacts turned out to be one person
+     "tagged":   {tag: [contact_id, ...]},           who was given a tag that they didn't have
      "contacts": true, "sync": true, "number": true,  the address book, the ledger, the number's own row changed
-     "templates": true}                               and the templates of its account
+     "templates": true,                               and the templates of its account
+     "campaigns": [campaign_id, ...]}                 their state, or that of people they go to
 """
 
 from collections.abc import Mapping

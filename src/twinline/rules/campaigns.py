@@ -11,6 +11,7 @@ disordered news come to the same.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -169,6 +170,12 @@ REACHED: Final = frozenset({_R.SENT, _R.DELIVERED, _R.READ, _R.REPLIED})
 """Meta has it, and didn't say that it failed."""
 
 
+FLOOR: Final = "floor"
+"""The reason of who is held because somebody speaks in their chat."""
+FLOOR_AGAIN: Final = timedelta(minutes=10)
+"""After which it is looked whether they still do."""
+
+
 def recipient_state(outbox: str, delivery: int, *, replied: bool) -> Recipient:
     """The state of somebody whose message is in the outbox: the row's state, how far its message came, and whether
     they answered it.
@@ -195,13 +202,15 @@ class Limits:
 
     `failed`: Meta couldn't deliver it, for whatever reason. `blocked`: they told WhatsApp to stop marketing, or Meta
     says that they had. `opted_out`: they said so here, by keyword. `after`: not before so many were sent, since three
-    of ten say little.
+    of ten say little. `weekly`: how many campaigns with marketing one person gets in seven days at most; who has
+    had as many is left out.
     """
 
     failed: float = 0.10
     blocked: float = 0.02
     opted_out: float = 0.03
     after: int = 50
+    weekly: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +248,10 @@ def crossed(limits: Limits, tally: Tally) -> Refusal | None:
     return None
 
 
+_COUNTS: Final = MappingProxyType({"after": 1, "weekly": 0})
+"""Limits that aren't shares, with the least of each."""
+
+
 def limits_of(changed: Mapping[str, object]) -> Limits:
     """The defaults, with what was changed. Raises ValueError with a sentence for people."""
     known = {field.name for field in fields(Limits)}
@@ -247,9 +260,9 @@ def limits_of(changed: Mapping[str, object]) -> Limits:
     for name, value in changed.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"The limit {name} must be a number.")
-        if name == "after":
-            if value != int(value) or not 1 <= value <= 1_000_000:
-                raise ValueError("The limit after is a number of messages, at least 1.")
+        if name in _COUNTS:
+            if value != int(value) or not _COUNTS[name] <= value <= 1_000_000:
+                raise ValueError(f"The limit {name} is a number of messages, at least {_COUNTS[name]}.")
         elif not 0 <= value <= 1:
             raise ValueError(f"The limit {name} is a share between 0 and 1; 0.05 is 5 %.")
     return replace(Limits(), **changed)  # type: ignore[arg-type]

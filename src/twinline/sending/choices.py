@@ -3,6 +3,7 @@
 Nothing in doubt is ever sent again by itself; here somebody who has looked at the phone says what is to become of it.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,6 +22,12 @@ from twinline.sending.waking import wake
 CANCEL = """
 UPDATE outbox SET state = 'cancelled', settled_at = %(now)s, error_text = %(why)s
 WHERE number_id = %(number)s AND contact_id = %(contact)s AND id = %(id)s AND state = ANY(%(states)s)
+RETURNING contact_id, id, state
+"""
+
+WITHDRAW = """
+UPDATE outbox SET state = 'cancelled', settled_at = %(now)s, error_text = %(why)s
+WHERE number_id = %(number)s AND id = ANY(%(ids)s) AND state IN ('queued', 'held')
 RETURNING contact_id, id, state
 """
 
@@ -46,6 +53,16 @@ DOUBTFUL: Final = ("in_doubt", "unknown")
 async def cancel(tx: Tx, number_id: int, contact_id: int, outbox_id: int, now: datetime) -> None:
     """Takes back a message that hasn't left. Raises Refused when it has, or is about to."""
     await _drop(tx, number_id, contact_id, outbox_id, ("queued", "held"), "Taken back.", now)
+
+
+async def withdraw(tx: Tx, number_id: int, outbox_ids: Collection[int], why: str, now: datetime) -> list[int]:
+    """Takes back those of many messages that haven't left; answers which. The caller holds the number's turn."""
+    rows = await tx.rows(WITHDRAW, {"number": number_id, "ids": list(outbox_ids), "why": why, "now": now})
+    if rows:
+        await service.free(tx, {(number_id, row[0]) for row in rows})
+        await wake(tx, number_id)  # for whoever waited behind them
+        await events.publish(tx, {number_id: {"outbox": [list(row) for row in rows]}}, now)
+    return [row[1] for row in rows]
 
 
 async def arrived(tx: Tx, number_id: int, contact_id: int, outbox_id: int, now: datetime) -> None:

@@ -1,0 +1,162 @@
+"""Puts people of a campaign into the outbox, as many as there is room for, and says why others don't go there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from twinline.app import App
+from twinline.campaigns import queries
+from twinline.campaigns.models import RECIPIENTS_ZONE, Campaign
+from twinline.campaigns.queries import Next
+from twinline.campaigns.zones import zone_of
+from twinline.db import Tx
+from twinline.mirror import service as mirror
+from twinline.rules import schedule as clocks
+from twinline.rules.campaigns import FLOOR, FLOOR_AGAIN
+from twinline.rules.campaigns import Recipient as Became
+from twinline.rules.refusal import Refusal, Refused
+from twinline.sending import service as sending
+from twinline.sending.models import Draft, Lane
+
+LOOKED_AT: Final = 100  # people of whom it is found out in one transaction that they aren't due
+LANES: Final = {"MARKETING": Lane.MARKETING}  # by the category of the template
+# What is no matter of one person: nobody else's message would go out either.
+EVERYBODYS: Final = ("template.", "number.", "stopped.")
+ONE_PERSONS: Final = frozenset({"template.needs_phone"})
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What one transaction has fed.
+
+    ``looked_at``: how many people it was decided of, in whatever way. ``next_at``: if none was due, when the next is.
+    ``obstacle``: why nothing more of this campaign can go out.
+    """
+
+    queued: int = 0
+    looked_at: int = 0
+    next_at: datetime | None = None
+    obstacle: Refusal | None = None
+
+
+async def feed(
+    app: App, tx: Tx, one: Campaign, now: datetime, *, limit: int, only: Sequence[int] | None = None
+) -> Portion:
+    """Puts the next people of a campaign into the outbox; ``only`` these, and then at any time of day.
+
+    The caller holds the number's turn.
+    """
+    named = {"number": one.number_id, "campaign": one.id, "now": now, "ids": only and list(only)}
+    waits = one.when.between is not None or one.when.hours is not None or one.when.zone == RECIPIENTS_ZONE
+    found = await tx.all(Next, queries.NEXT, {**named, "limit": LOOKED_AT if waits and only is None else limit})
+    if not found:
+        return Portion(next_at=await tx.value(queries.NEXT_AT, named))
+    became: list[dict[str, Any]] = []
+    due: list[Next] = []
+    home = await home_zone(tx, one.number_id) if waits else ""
+    for row in found:
+        at = _due(one, row, home, now) if waits and only is None else now
+        if at > now:
+            became.append(_row(row, row.state, not_before=at))
+        elif len(due) < limit:
+            due.append(row)
+    feeding = _Feeding(app, tx, one, now, became)
+    await feeding.put(due)
+    await queries.fed(tx, one, became, now)
+    return Portion(feeding.queued, len(became), None, feeding.obstacle)
+
+
+def _due(one: Campaign, row: Next, home: str, now: datetime) -> datetime:
+    """When this person may be written to: not before ``now``."""
+    when = one.when
+    zone = zone_of(row.phone, home) if when.zone == RECIPIENTS_ZONE else when.zone
+    at = now
+    if when.at is not None:
+        at = max(at, clocks.moment(when.at, zone))
+    if when.hours is not None:
+        begins = clocks.moment(when.at, zone) if when.at is not None else one.started_at or now
+        at = max(at, begins + timedelta(hours=when.hours) * clocks.share(row.id))
+    return at if when.between is None else clocks.opens(when.between, zone, at)
+
+
+def _row(row: Next, state: str, **more: Any) -> dict[str, Any]:
+    known = {"contact_id": row.contact_id, "outbox_id": None, "not_before": None, "reason": "", "says": ""}
+    return {"id": row.id, "state": state, **known, **more}
+
+
+@dataclass(slots=True)
+class _Feeding:
+    """People who are due, one after the other."""
+
+    app: App
+    tx: Tx
+    one: Campaign
+    now: datetime
+    became: list[dict[str, Any]]
+    queued: int = 0
+    obstacle: Refusal | None = None
+
+    async def put(self, due: Sequence[Next]) -> None:
+        reached = {row.id: await self._contact(row) for row in due}
+        named = {"number": self.one.number_id, "campaign": self.one.id}
+        known = [contact for contact in reached.values() if contact is not None]
+        have_it = {row[0] for row in await self.tx.rows(queries.ALREADY, {**named, "contacts": known})}
+        for row in due:
+            contact = reached[row.id]
+            if contact is None or row.draft is None:
+                says = "Nobody can be reached under this." if contact is None else "There is no message for them."
+                self._skip(row, contact, Refusal("recipient.impossible", says, ""))
+            elif contact in have_it:
+                says = "This is somebody to whom this campaign goes already, under another address."
+                self._skip(row, contact, Refusal("duplicate", says, ""))
+            elif await self._submit(row, contact, row.draft):
+                have_it.add(contact)
+            if self.obstacle is not None:
+                return
+
+    async def _contact(self, row: Next) -> int | None:
+        address = row.bsuid if row.phone is None else row.phone
+        if row.contact_id is not None or address is None:
+            return row.contact_id
+        return await mirror.contact_for(self.tx, self.one.number_id, address)
+
+    async def _submit(self, row: Next, contact: int, frozen: Mapping[str, Any]) -> bool:
+        content = frozen.get("content") or {}
+        category = str((content.get("shown") or {}).get("category"))
+        try:
+            outbox_id = await sending.submit(
+                self.app,
+                self.tx,
+                self.one.number_id,
+                contact,
+                Draft(frozen["type"], frozen.get("text"), content, topic=self.one.topic),
+                lane=LANES.get(category, Lane.UTILITY),
+                author="campaign",
+                author_id=self.one.id,
+                idempotency_key=f"campaign:{self.one.id}:{row.id}:{row.tries}",
+            )
+        except Refused as refused:
+            await self._refused(row, contact, refused.refusal)
+            return False
+        self.became.append(_row(row, Became.QUEUED, contact_id=contact, outbox_id=outbox_id))
+        self.queued += 1
+        return True
+
+    async def _refused(self, row: Next, contact: int, why: Refusal) -> None:
+        if why.rule.startswith(EVERYBODYS) and why.rule not in ONE_PERSONS:
+            self.obstacle = why
+        elif why.rule.startswith("floor."):
+            again = self.now + FLOOR_AGAIN
+            held = _row(row, Became.HELD, contact_id=contact, reason=FLOOR, says=why.text, not_before=again)
+            self.became.append(held)
+        else:
+            self._skip(row, contact, why)
+
+    def _skip(self, row: Next, contact: int | None, why: Refusal) -> None:
+        self.became.append(_row(row, Became.SKIPPED, contact_id=contact, reason=why.rule, says=why.text))
+
+
+async def home_zone(tx: Tx, number_id: int) -> str:
+    """Where the business is: for people of whom no zone is known."""
+    return zone_of(await tx.value(queries.DISPLAY_PHONE, {"number": number_id}), "UTC")

@@ -1,0 +1,36 @@
+"""Background work of campaigns."""
+
+from typing import Any
+
+import procrastinate
+from procrastinate import JobContext, RetryStrategy
+
+from twinline.app import App
+from twinline.campaigns import queries, running, service
+from twinline.mirror import turn
+
+blueprint = procrastinate.Blueprint()
+
+
+def _app(context: JobContext) -> App:
+    app: App = context.additional_context["app"]
+    return app
+
+
+# Tried again for ever: each try begins by asking what is left to do.
+@blueprint.task(name=service.TEND, queue="campaign", pass_context=True, retry=RetryStrategy(wait=3))
+async def tend(context: JobContext, *, number_id: int) -> None:
+    await running.tend(_app(context), number_id)
+
+
+@blueprint.periodic(cron="* * * * *")
+@blueprint.task(name="campaigns.look_after", queue="upkeep", pass_context=True, queueing_lock="campaigns.look_after")
+async def look_after(context: JobContext, /, timestamp: int, **_: Any) -> None:
+    """Numbers whose campaigns have something to do but no job get one."""
+    app = _app(context)
+    async with app.db.transaction() as tx:
+        numbers = [row[0] for row in await tx.rows(queries.NUMBERS_AT_WORK)]
+    for number_id in numbers:
+        async with app.db.transaction() as tx:
+            await turn.take(tx, [number_id])
+            await service.wake(tx, number_id)
