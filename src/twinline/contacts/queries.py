@@ -41,12 +41,13 @@ CONTACT_OF = "SELECT contact_id FROM identities WHERE number_id = %s AND key = %
 TAG = """
 UPDATE contacts k SET tags = r.tags
 FROM (
-    SELECT id, coalesce(array_agg(DISTINCT t ORDER BY t) FILTER (WHERE t IS NOT NULL), '{}') AS tags
+    SELECT id, tags AS had,
+           coalesce(array_agg(DISTINCT t ORDER BY t) FILTER (WHERE t IS NOT NULL), '{}') AS tags
     FROM contacts LEFT JOIN LATERAL unnest(tags || %(add)s::text[]) AS t ON t <> ALL(%(remove)s::text[])
-    WHERE number_id = %(number)s AND id = ANY(%(ids)s) GROUP BY id
+    WHERE number_id = %(number)s AND id = ANY(%(ids)s) GROUP BY id, contacts.tags
 ) r
 WHERE k.number_id = %(number)s AND k.id = r.id AND k.tags IS DISTINCT FROM r.tags
-RETURNING k.id
+RETURNING k.id, r.had, k.tags
 """
 
 NOTE_TAGS = """

@@ -316,9 +316,11 @@ async def tag(
         named = {"organisation": organisation, "names": added, "hues": hues, "now": now}
         await tx.execute(queries.NOTE_TAGS, named)
     named = {"number": number_id, "ids": sorted(set(contact_ids)), "add": added, "remove": removed}
-    changed = [row[0] for row in await tx.rows(queries.TAG, named)]
-    await _tell(tx, number_id, changed, now)
-    return changed
+    changed = await tx.rows(queries.TAG, named)
+    given = {name: [one for one, had, has in changed if name in has and name not in had] for name in added}
+    tagged = {name: ids for name, ids in given.items() if ids}
+    await _tell(tx, number_id, [row[0] for row in changed], now, **({"tagged": tagged} if tagged else {}))
+    return [row[0] for row in changed]
 
 
 async def forget_tag(tx: Tx, organisation_id: int, name: str, user_id: int | None, now: datetime) -> None:
@@ -492,8 +494,8 @@ async def _turn(tx: Tx, number_id: int) -> int:
     return organisation
 
 
-async def _tell(tx: Tx, number_id: int, contact_ids: Sequence[int], now: datetime) -> None:
+async def _tell(tx: Tx, number_id: int, contact_ids: Sequence[int], now: datetime, **more: Any) -> None:
     """Browsers draw these chats' panels anew; of very many, only the lists of contacts."""
     if contact_ids:
-        told: dict[str, Any] = {"contacts": True, "chats": sorted(contact_ids)[:1000]}
+        told: dict[str, Any] = {"contacts": True, "chats": sorted(contact_ids)[:1000], **more}
         await events.publish(tx, {number_id: told}, now)

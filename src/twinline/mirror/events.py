@@ -5,7 +5,7 @@ row is locked meanwhile), so a reader who has seen ``seq`` can ask for what is n
 that wakes readers is one per transaction and only says where to read; PostgreSQL takes 8000 bytes in one, so a batch
 about very many numbers sends a few.
 
-The body of an event holds ids, never text::
+The body of an event holds ids, and the names of tags, never what people write::
 
     {"messages": [[contact_id, wamid, what], ...],   what: received, echoed, sent, changed, status, edited, revoked
      "chats":    [contact_id, ...],                  chats whose line changed (imports name only these)
