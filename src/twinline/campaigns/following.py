@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from twinline.app import App
-from twinline.campaigns import queries, service
+from twinline.campaigns import conversions, queries, service
 from twinline.contacts import service as contacts
 from twinline.db import Tx, as_json
 from twinline.mirror import events, turn
@@ -44,7 +44,7 @@ async def follow(app: App, number_id: int) -> None:
             rows = await tx.rows(queries.EVENTS, {"number": number_id, "seq": seq, "limit": EVENTS})
             now = app.clock.now()
             if rows:
-                await _follow(tx, number_id, [body for _, body in rows], now)
+                await _follow(tx, number_id, [(at, body) for _, at, body in rows], now)
                 await tx.execute(queries.FOLLOWED, {"number": number_id, "seq": rows[-1][0]})
             else:
                 await tx.execute(queries.STOP_FOLLOWING, {"number": number_id, "since": now - FOLLOWED_FOR})
@@ -52,8 +52,10 @@ async def follow(app: App, number_id: int) -> None:
             return
 
 
-async def _follow(tx: Tx, number_id: int, bodies: Sequence[Mapping[str, Any]], now: datetime) -> None:
-    named = {"number": number_id}
+async def _follow(
+    tx: Tx, number_id: int, happened: Sequence[tuple[datetime, Mapping[str, Any]]], now: datetime
+) -> None:
+    named, bodies = {"number": number_id}, [body for _, body in happened]
     if joined := [pair for body in bodies for pair in body.get("merged", ())]:
         winners, losers = zip(*joined, strict=True)
         await tx.execute(queries.JOINED, {**named, "winners": list(winners), "losers": list(losers)})
@@ -68,6 +70,8 @@ async def _follow(tx: Tx, number_id: int, bodies: Sequence[Mapping[str, Any]], n
     speakers = {contact for contact, _, what in told if what == "received"}
     speakers |= {contact for body in bodies for contact in body.get("chats", ())}
     changed |= await _opt_outs(tx, number_id, speakers, now)
+    given = [(tag, people, at) for at, body in happened for tag, people in body.get("tagged", {}).items()]
+    changed |= await conversions.tagged(tx, number_id, given)
     if any(body.get("number") for body in bodies):
         within = {**named, "within": ANSWERS_WITHIN}
         changed |= {row[0] for row in await tx.rows(queries.BLOCKED, within)}

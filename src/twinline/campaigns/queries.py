@@ -266,7 +266,7 @@ ON CONFLICT (number_id) DO NOTHING
 """
 FOLLOWED = "UPDATE campaign_cursors SET seq = %(seq)s WHERE number_id = %(number)s"
 EVENTS = """
-SELECT seq, body FROM events WHERE number_id = %(number)s AND seq > %(seq)s ORDER BY seq LIMIT %(limit)s
+SELECT seq, at, body FROM events WHERE number_id = %(number)s AND seq > %(seq)s ORDER BY seq LIMIT %(limit)s
 """
 
 # Where nobody has got a campaign for so long, nobody answers one either.
