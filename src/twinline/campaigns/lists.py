@@ -69,7 +69,8 @@ class Options:
 class Reading:
     """What a list holds. ``people`` counts the lines that can be used, ``duplicates`` those among them that name
     somebody a second time; ``bad`` those that can't be used. ``bad_lines`` and ``twins`` are (line, reason) of the
-    first of them, ``sample`` the first people's cells. ``key`` is where the reading lies.
+    first of them, ``sample`` the first people's cells. ``called``: the column with the people's names. ``key`` is
+    where the reading lies.
     """
 
     file: str
@@ -81,6 +82,7 @@ class Reading:
     header: bool
     phone: str
     language: str | None
+    called: str | None
     country: str
     people: int
     duplicates: int
@@ -90,16 +92,17 @@ class Reading:
     sample: Sequence[Sequence[str]] = field(default_factory=list)
 
     def index(self, column: str) -> int | None:
-        return Layout(tuple(self.columns), None, None, None).index(column)
+        return Layout(tuple(self.columns)).index(column)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a list. ``address`` is a phone's digits or a user id."""
+    """A line of a list. ``address`` is a phone's digits or a user id; with a ``problem``, what stands in its place."""
 
     line: int
     address: str
     cells: Sequence[str]
+    problem: str = ""
 
     @property
     def key(self) -> str:
@@ -159,8 +162,8 @@ async def read(app: App, organisation_id: int, file: str, options: Options, *, c
 
 
 def entries(files: Files, organisation_id: int, reading: Reading) -> Iterator[Entry]:
-    """The people of a list, in the order of its lines; duplicates are among them. Reads from the place for files."""
-    with files.open(f"{_place(organisation_id, reading.file)}/{reading.key}.people") as stream:
+    """Every line of a list: duplicates and bad ones are among them. Reads from the place for files."""
+    with files.open(f"{_place(organisation_id, reading.file)}/{reading.key}.lines") as stream:
         for row in stream:
             yield Entry(*orjson.loads(row))
 
@@ -225,6 +228,7 @@ def _read(
         header=columns.header is not None,
         phone=columns.columns[whole.phone],
         language=None if language is None else columns.columns[language],
+        called=None if columns.name is None else columns.columns[columns.name],
         country=region,
         people=whole.people,
         duplicates=whole.duplicates,
@@ -235,7 +239,7 @@ def _read(
     )
     place = _place(organisation_id, file)
     unused = chain([[*columns.columns, "Line", "Reason"]], map(orjson.loads, whole.unused.getvalue().splitlines()))
-    files.write(f"{place}/{key}.people", whole.rows.getvalue())
+    files.write(f"{place}/{key}.lines", whole.rows.getvalue())
     files.write(f"{place}/{key}.bad.csv", b"".join(tables.written(unused, shape.delimiter or ",")))
     files.write(f"{place}/{key}.json", orjson.dumps(asdict(reading)))
     return reading
@@ -282,23 +286,22 @@ class _Whole:
         header = -1 if self._columns.header is None else self._columns.header
         if at == header:
             return
-        address, problem = "", line.problem or (ABOVE if at < header else "")
-        if not problem and any(line.cells[self._width :]):
-            problem = TOO_MANY
+        address = line.cells[self.phone] if self.phone < len(line.cells) else ""
+        problem = line.problem or (ABOVE if at < header else TOO_MANY if any(line.cells[self._width :]) else "")
         if not problem:
             try:
-                address = self._address(line.cells[self.phone] if self.phone < len(line.cells) else "")
+                address = self._address(address)
             except dialling.Unreadable as error:
                 problem = str(error)
+        cells = line.cells[: self._width]
+        entry = Entry(line.number, address, cells, problem)
+        self.rows.write(orjson.dumps([entry.line, entry.address, entry.cells, problem]) + b"\n")
         if problem:
             self._unused(line, problem)
             self.bad += 1
             if len(self.bad_lines) < SHOWN:
                 self.bad_lines.append((line.number, problem))
             return
-        cells = line.cells[: self._width]
-        entry = Entry(line.number, address, cells)
-        self.rows.write(orjson.dumps([entry.line, entry.address, entry.cells]) + b"\n")
         self.people += 1
         if len(self.sample) < 5:
             self.sample.append([cell[:MOST_CELLS] for cell in cells])

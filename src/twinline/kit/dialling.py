@@ -95,11 +95,16 @@ def _at_once(number: str, region: str) -> str | None:
     bare = number[international:].translate(_PUNCTUATION)
     if not (bare.isascii() and bare.isdigit()):
         return None
-    if not international and region:
-        code = phonenumbers.country_code_for_region(region)
-        if _plan(code).fullmatch(bare):
-            return f"{code}{bare}"
-    return next((bare for n in (1, 2, 3) if len(bare) > n and _plan(int(bare[:n])).fullmatch(bare, n)), None)
+    if international:
+        known = next((n for n in (1, 2, 3) if len(bare) > n and _plan(int(bare[:n])).fullmatch(bare, n)), 0)
+        return bare if known else None
+    code = str(phonenumbers.country_code_for_region(region) or "") if region else ""
+    if not code:
+        return None
+    if bare.startswith(code):
+        national = _plan(int(code)).fullmatch(bare)
+        return bare if not national and _plan(int(code)).fullmatch(bare, len(code)) else None
+    return f"{code}{bare}" if _plan(int(code)).fullmatch(bare) else None
 
 
 @cache

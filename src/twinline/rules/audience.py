@@ -41,6 +41,10 @@ PHONE: Final = (
     ("number", "numero", "contact", "contato", "contacto", "to", "user id", "bsuid"),
 )
 LANGUAGE: Final = frozenset({"language", "lang", "locale", "idioma", "lingua", "langue", "sprache"})
+NAME: Final = frozenset(
+    {"name", "full name", "first name", "customer", "client", "nome", "nombre", "nom", "cliente", "nome completo"}
+    | {"nombre completo", "primeiro nome", "primer nombre", "vorname"}
+)
 HEADER_WITHIN: Final = 10
 
 _CODE: Final = re.compile(r"([a-z]{2,3})(?:[-_]([a-z]{2}))?", re.ASCII)
@@ -53,9 +57,10 @@ class Layout:
     """What stands where. ``header`` is the index of the row with the names, or None; indexes of columns from 0."""
 
     columns: tuple[str, ...]
-    header: int | None
-    phone: int | None
-    language: int | None
+    header: int | None = None
+    phone: int | None = None
+    language: int | None = None
+    name: int | None = None
 
     def index(self, column: str) -> int | None:
         """A column by its name, whether or not its case and accents are met."""
@@ -88,9 +93,8 @@ def layout(rows: Sequence[Row], is_number: Callable[[str], bool], *, header: boo
     body = rows if at is None else rows[at + 1 :]
     names = unlike(() if at is None else rows[at], width)
     plain = [plainly(name) for name in names]
-    return Layout(
-        names, at, _phone(plain, body, is_number), next((n for n, x in enumerate(plain) if x in LANGUAGE), None)
-    )
+    language, name = (next((n for n, one in enumerate(plain) if one in words), None) for words in (LANGUAGE, NAME))
+    return Layout(names, at, _phone(plain, body, is_number), language, name)
 
 
 def unlike(names: Iterable[str], width: int) -> tuple[str, ...]:

@@ -20,19 +20,21 @@ _MARK: Final = "\ue010"
 _MARKED: Final = re.compile(f"{_MARK}([^{_MARK}]*){_MARK}")
 _GAPS: Final = re.compile(r"\s+")
 
+_MEMBERS: Final = {"flow": "flow_token"}
+
 Part = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Cast:
     """One person's message. ``content`` is the JSON text of `sendable`'s answer; ``too_long`` names what is longer
-    than WhatsApp takes, with its length.
+    than WhatsApp takes, with its length and what would be allowed.
     """
 
     text: str
     content: str
     missing: tuple[Slot, ...] = ()
-    too_long: tuple[str, int] | None = None
+    too_long: tuple[str, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Mould:
             shape = self._shapes[there] = self._shape(there)
         text = _join(shape.text, given)
         lengths = zip(("text", "header"), (text, _join(shape.header, given)), self._longest, strict=True)
-        too_long = next(((what, len(said)) for what, said, most in lengths if len(said) > most), None)
+        too_long = next(((what, len(said), most) for what, said, most in lengths if len(said) > most), None)
         content = _join(shape.content, {key: quoted(value)[1:-1] for key, value in given.items()})
         return Cast(text, content, shape.missing, too_long)
 
@@ -94,8 +96,9 @@ def one_line(text: str) -> str:
 
 
 def _as_value(kind: str, word: str) -> Any:
-    """What a word from a list stands for in a place of that kind: a link to a picture, a voucher's code."""
-    return {"link": word} if kind in templates.MEDIA else word
+    """What a word stands for in a place of that kind: a picture is meant by its link, a form's run by its token."""
+    member = "link" if kind in templates.MEDIA else _MEMBERS.get(kind)
+    return {member: word} if member else word
 
 
 def _parts(text: str) -> tuple[Part, ...]:
