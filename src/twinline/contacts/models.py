@@ -5,6 +5,7 @@ from datetime import datetime
 
 from twinline.kit.phones import shown_phone
 from twinline.rules import identity
+from twinline.rules.consent import Consent
 
 
 class ContactError(Exception):
@@ -17,7 +18,7 @@ class NotThere(ContactError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
-    """Somebody as a number knows them. ``stopped_at``: when they ended marketing in WhatsApp itself, if they did."""
+    """Somebody as a number knows them. ``opted_out``: they have ended marketing in WhatsApp itself."""
 
     number_id: int
     id: int
@@ -52,6 +53,24 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A number whose contacts are looked at."""
+
+    id: int
+    display_phone: str
+    verified_name: str | None
+    event_seq: int
+
+    @property
+    def phone(self) -> str:
+        return shown_phone(self.display_phone)
+
+    @property
+    def name(self) -> str:
+        return self.verified_name or self.phone
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A part of a list of contacts, how many there are in all (counted to ``MOST_COUNTED``), and where it goes on."""
 
@@ -74,6 +93,17 @@ class Field:
     key: str
     label: str
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What stands beside a contact's chat: their tags and all there are, their fields by label, and their consent."""
+
+    contact: Contact
+    worn: list[Tag]
+    tags: list[Tag]
+    fields: list[tuple[str, str]]
+    consent: Consent
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from twinline.contacts import conditions
-from twinline.contacts.models import Contact, Field, Page, Segment, Spoken, Suppressed, Tag, Topic
+from twinline.contacts.models import Contact, Field, Page, Place, Segment, Spoken, Suppressed, Tag, Topic
 from twinline.db import Tx, as_json
 
 PAGE: Final = 50
@@ -13,6 +13,11 @@ MOST_COUNTED: Final = 10_000
 
 ORGANISATION = "SELECT organisation_id FROM numbers WHERE id = %s"
 HOME = "SELECT display_phone, organisation_id FROM numbers WHERE id = %s"
+
+PLACES = """
+SELECT id, display_phone, verified_name, event_seq FROM numbers
+WHERE organisation_id = %(organisation)s AND (%(number)s::bigint IS NULL OR id = %(number)s) ORDER BY id
+"""
 
 NEWEST = "SELECT coalesce(max(id), 0) FROM contacts WHERE number_id = %s"
 
@@ -246,6 +251,15 @@ def _looked_for(number_id: int, q: str) -> dict[str, Any]:
     # "Flat 3" isn't a phone number: digits count only if there is nothing else than their usual company.
     by_phone = len(digits) >= 3 and not set(q) - set("0123456789 +-().")
     return {"number": number_id, "q": q, "like": f"%{like}%", "digits": digits if by_phone else ""}
+
+
+async def places(tx: Tx, organisation_id: int) -> list[Place]:
+    return await tx.all(Place, PLACES, {"organisation": organisation_id, "number": None})
+
+
+async def place(tx: Tx, number_id: int, organisation_id: int) -> Place | None:
+    """A number, if it is the organisation's."""
+    return await tx.one(Place, PLACES, {"organisation": organisation_id, "number": number_id})
 
 
 async def page(

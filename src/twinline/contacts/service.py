@@ -15,7 +15,7 @@ from zlib import crc32
 
 from twinline.accounts import service as accounts
 from twinline.contacts import conditions, queries
-from twinline.contacts.models import Confirmation, Contact, ContactError, Field, NotThere, Segment, Tag, Topic
+from twinline.contacts.models import Confirmation, Contact, ContactError, Field, Known, NotThere, Segment, Topic
 from twinline.db import Tx, as_json
 from twinline.mirror import events, turn
 from twinline.mirror import service as mirror
@@ -475,14 +475,24 @@ async def members(tx: Tx, number_id: int, segment_id: int, now: datetime) -> lis
     return await queries.everybody(tx, organisation, number_id, segment.conditions, now)
 
 
-async def of_contact(tx: Tx, number_id: int, contact_id: int) -> tuple[list[Tag], Consent]:
-    """For a panel: a contact's tags in their colours, and whether they may be sent marketing."""
+async def of_contact(tx: Tx, number_id: int, contact_id: int) -> Known:
+    """For a panel beside the contact's chat."""
     organisation = await queries.organisation_of(tx, number_id)
     contact = await queries.one(tx, number_id, contact_id)
     assert organisation is not None
     assert contact is not None
-    hues = {tag.name: tag for tag in await queries.tags(tx, organisation)}
-    return [hues.get(name) or Tag(name, 0, 0) for name in contact.tags], await consent(tx, number_id, contact_id)
+    tags = await queries.tags(tx, organisation)
+    return Known(
+        contact=contact,
+        worn=[tag for tag in tags if tag.name in contact.tags],
+        tags=tags,
+        fields=[
+            (field.label, contact.fields[field.key])
+            for field in await queries.fields(tx, organisation)
+            if field.key in contact.fields
+        ],
+        consent=await consent(tx, number_id, contact_id),
+    )
 
 
 async def _turn(tx: Tx, number_id: int) -> int:

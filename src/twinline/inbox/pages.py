@@ -19,6 +19,8 @@ from starlette.routing import BaseRoute, Route
 
 from twinline.accounts.models import Viewer
 from twinline.app import App
+from twinline.contacts import service as contacts
+from twinline.contacts.models import ContactError
 from twinline.costs import service as costs
 from twinline.db import Tx
 from twinline.inbox import queries, service, words
@@ -72,6 +74,7 @@ def routes(app: App) -> list[BaseRoute]:
         Route(f"{chat}/panel", pages.panel),
         Route(f"{chat}/name", pages.rename, methods=["POST"]),
         Route(f"{chat}/assign", pages.assign, methods=["POST"]),
+        Route(f"{chat}/tags", pages.tag, methods=["POST"]),
         Route(f"{chat}/read", pages.read, methods=["POST"]),
         Route(f"{chat}/typing", pages.typing, methods=["POST"]),
         Route(f"{chat}/floor/release", pages.release, methods=["POST"]),
@@ -206,8 +209,9 @@ class _Pages:
                 raise HTTPException(404)
             counts = await queries.counts(tx, number.id, chat.contact_id)
             strip = await queries.strip(tx, number.id, chat.contact_id)
+            known = await contacts.of_contact(tx, number.id, chat.contact_id)
             context = await self._around(tx, number, chat)
-        return render(request, "inbox/panel.html", **context, counts=counts, strip=strip, many=words.MANY)
+        return render(request, "inbox/panel.html", **context, counts=counts, strip=strip, known=known, many=words.MANY)
 
     async def _thread(self, tx: Tx, request: Request, number: Number, chat: OpenChat) -> dict[str, Any]:
         thread = self._reader(tx, request, number, chat)
@@ -372,6 +376,18 @@ class _Pages:
             number = await _number(tx, request)
             to = viewer.user_id if form.get("to") == "me" else None
             await service.assign(tx, number.id, request.path_params["contact_id"], to, self._app.clock.now())
+        return await self.panel(request)
+
+    async def tag(self, request: Request) -> Response:
+        _writer(request)
+        async with request.form() as form, self._app.db.transaction() as tx:
+            number = await _number(tx, request)
+            add, remove = str(form.get("add", "")).split(","), [str(form.get("remove", ""))]
+            try:
+                ids = [request.path_params["contact_id"]]
+                await contacts.tag(tx, number.id, ids, self._app.clock.now(), add=add, remove=remove)
+            except ContactError as error:
+                raise HTTPException(422, str(error)) from error
         return await self.panel(request)
 
     async def release(self, request: Request) -> Response:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from twinline.accounts import api as accounts
 from twinline.accounts.throttle import Pace
 from twinline.app import App
+from twinline.contacts import api as contacts
 from twinline.inbox import api as inbox
 from twinline.kit import log
 from twinline.kit.api import ApiError, check_storable, errors, unreadable
@@ -31,6 +32,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     numbers.router,
     sending.router,
     inbox.router,
+    contacts.router,
     templates.router,
 )
 
