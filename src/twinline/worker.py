@@ -18,7 +18,7 @@ from twinline.app import App
 from twinline.db import jobs
 from twinline.kit import log
 
-# Queue -> jobs at once. Lanes spend their time waiting for Graph, and campaigns for their lane; folding history is work,
+# Queue -> jobs at once. Lanes spend their time waiting for Graph, campaigns for their lane. Folding history is work,
 # and two slices at once keep Python and PostgreSQL busy together.
 SHARES: dict[tuple[str, ...], int] = {
     ("lane",): 200,

@@ -167,4 +167,3 @@ async def bakery(app: App, clock: RunningClock, meta: Meta) -> Bakery:
     opened = Bakery(shop, await shop.value("SELECT organisation_id FROM numbers"))
     await opened.template()
     return opened
-

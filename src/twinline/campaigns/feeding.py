@@ -30,14 +30,11 @@ ONE_PERSONS: Final = frozenset({"template.needs_phone"})
 class Portion:
     """What one transaction has fed.
 
-    ``looked_at``: how many people it was decided of, in whatever way. ``next_at``: if none was due, when the next is.
     ``obstacle``: why nothing more of this campaign can go out.
     """
 
-    queued: int = 0
-    looked_at: int = 0
-    next_at: datetime | None = None
-    obstacle: Refusal | None = None
+    queued: int
+    obstacle: Refusal | None
 
 
 async def feed(
@@ -50,8 +47,6 @@ async def feed(
     named = {"number": one.number_id, "campaign": one.id, "now": now, "ids": only and list(only)}
     waits = one.when.between is not None or one.when.hours is not None or one.when.zone == RECIPIENTS_ZONE
     found = await tx.all(Next, queries.NEXT, {**named, "limit": LOOKED_AT if waits and only is None else limit})
-    if not found:
-        return Portion(next_at=await tx.value(queries.NEXT_AT, named))
     became: list[dict[str, Any]] = []
     due: list[Next] = []
     home = await home_zone(tx, one.number_id) if waits else ""
@@ -64,7 +59,7 @@ async def feed(
     feeding = _Feeding(app, tx, one, now, became)
     await feeding.put(due)
     await queries.fed(tx, one, became, now)
-    return Portion(feeding.queued, len(became), None, feeding.obstacle)
+    return Portion(feeding.queued, feeding.obstacle)
 
 
 def _due(one: Campaign, row: Next, home: str, now: datetime) -> datetime:

@@ -72,9 +72,7 @@ async def _follow(
     changed |= await _opt_outs(tx, number_id, speakers, now)
     given = [(tag, people, at) for at, body in happened for tag, people in body.get("tagged", {}).items()]
     changed |= await conversions.tagged(tx, number_id, given)
-    if any(body.get("number") for body in bodies):
-        within = {**named, "within": ANSWERS_WITHIN}
-        changed |= {row[0] for row in await tx.rows(queries.BLOCKED, within)}
+    changed |= await blocks(tx, number_id)
     if changed:
         await events.publish(tx, {number_id: {"campaigns": sorted(changed)}}, now)
 
@@ -126,6 +124,12 @@ def _became(known: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     return {**row, "state": state}
 
 
+async def blocks(tx: Tx, number_id: int) -> set[int]:
+    """Whoever told WhatsApp to stop marketing since a campaign reached them; answers the campaigns."""
+    named = {"number": number_id, "within": ANSWERS_WITHIN}
+    return {row[0] for row in await tx.rows(queries.BLOCKED, named)}
+
+
 async def _answers(tx: Tx, number_id: int, wamids: Collection[str], now: datetime) -> set[int]:
     """Words of customers that answer a campaign."""
     if not wamids:
@@ -133,7 +137,8 @@ async def _answers(tx: Tx, number_id: int, wamids: Collection[str], now: datetim
     named = {"number": number_id, "wamids": list(wamids), "within": ANSWERS_WITHIN}
     answers: dict[tuple[int, int], dict[str, Any]] = {}
     for found in await tx.dicts(queries.ANSWERED, named):
-        answers.setdefault((found["campaign_id"], found["id"]), found)
+        first = answers.setdefault((found["campaign_id"], found["id"]), found)
+        first["button"] = first["button"] or found["button"]
     if not answers:
         return set()
     rows = [{name: one[name] for name in ("campaign_id", "id", "at", "wamid", "button")} for one in answers.values()]

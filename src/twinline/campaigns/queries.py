@@ -335,7 +335,7 @@ CROSS JOIN LATERAL (
 ) r
 WHERE m.number_id = %(number)s AND m.wamid = ANY(%(wamids)s) AND NOT m.outgoing
   AND m.type NOT IN ('reaction', 'system', 'unsupported')
-ORDER BY m.at, m.wamid
+ORDER BY m.at, m.heard, m.wamid
 """
 
 REPLIED = """

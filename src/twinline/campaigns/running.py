@@ -23,9 +23,10 @@ statement. Only what the lane has marked already, half a second of it, still lea
 who may be a hundred thousand, are marked slice by slice behind it, by the job.
 
 **Held** is a campaign whose template or number stands still (``sending.stops``), or whose template Meta doesn't let
-out. The lane has put aside what was in the outbox; here no more is fed, and both go on by themselves. All its
-templates must be able to go: a comparison of two is worth nothing if one has half a day to itself. People in whose
-chat somebody has the floor are held one by one, asked again later, and skipped in the end, if that lasts for a day.
+out, or whose portfolio has reached as many people as it may in a day (``sending.portfolio``). The lane has put aside
+what was in the outbox; here no more is fed, and both go on by themselves. All its templates must be able to go: a
+comparison of two is worth nothing if one has half a day to itself. People in whose chat somebody has the floor are held
+one by one, asked again later, and skipped in the end, if that lasts for a day.
 
 **What became of them** is worked out, not counted up. The number's events say whose rows and messages changed
 (``following``); the state of these people is then made anew from the outbox row, the message and its statuses, by a
@@ -49,7 +50,7 @@ from twinline.rules import campaigns as rules
 from twinline.rules.campaigns import Recipient as Became
 from twinline.rules.campaigns import State, Step
 from twinline.rules.refusal import Refusal, Refused
-from twinline.sending import stops
+from twinline.sending import portfolio, stops
 from twinline.sending.models import Lane
 from twinline.templates import service as templates
 
@@ -58,6 +59,7 @@ AHEAD: Final = (
 )
 PORTION: Final = 10  # people fed in one transaction: a reply never waits for more
 PORTIONS: Final = 40  # in one look
+FEW_PLACES: Final = 500  # in the portfolio
 SLICE: Final = 2_000  # people of a cancelled campaign in one transaction
 
 AGAIN: Final = timedelta(seconds=1)
@@ -75,6 +77,7 @@ class Memory:
 
     credit: dict[int, tuple[datetime, float]] = field(default_factory=dict)  # campaign -> when, messages it may feed
     tallied: dict[int, datetime] = field(default_factory=dict)
+    places: dict[int, tuple[datetime, int]] = field(default_factory=dict)  # number -> when asked, people it may reach
 
 
 async def tend(app: App, number_id: int) -> None:
@@ -127,6 +130,7 @@ async def _scheduled(app: App, tx: Tx, one: Campaign, now: datetime, memory: Mem
 async def _running(app: App, tx: Tx, one: Campaign, now: datetime, memory: Memory) -> timedelta | None:
     if memory.tallied.get(one.id, now) + TALLY_EVERY <= now or one.id not in memory.tallied:
         memory.tallied[one.id] = now
+        await following.blocks(tx, one.number_id)
         if crossed := rules.crossed(one.stops_at, await service.tally_of(tx, one)):
             await service.stop(tx, one, crossed, now)
             return None
@@ -134,27 +138,32 @@ async def _running(app: App, tx: Tx, one: Campaign, now: datetime, memory: Memor
         await _hold(tx, one, obstacle, now)
         return HELD_AGAIN
     named = {"number": one.number_id, "campaign": one.id}
-    room = _room(one, await tx.value(queries.WAITING, named), now, memory)
+    next_at = await tx.value(queries.NEXT_AT, named)
+    if next_at is None and not await queries.is_open(tx, one):
+        await service.finish(tx, one, now)
+        return None
+    if next_at is None or next_at > now:
+        if await _is_given_up(tx, one, now):
+            return timedelta(0)
+        return AGAIN if next_at is None else max(AGAIN, min(next_at - now, LONGEST_SLEEP))
+    places = await _places(tx, one, now, memory)
+    if places < 1:
+        await _hold(tx, one, await portfolio.full(tx, one.number_id, now), now)
+        return HELD_AGAIN
+    room = min(PORTION, places, _room(one, await tx.value(queries.WAITING, named), now, memory))
     if room < 1:
         return AGAIN
-    portion = await feeding.feed(app, tx, one, now, limit=min(room, PORTION))
+    portion = await feeding.feed(app, tx, one, now, limit=room)
     _spend(one, portion.queued, memory)
     if portion.obstacle is not None:
         await _hold(tx, one, portion.obstacle, now)
         return HELD_AGAIN
-    if portion.looked_at:
-        await service.tell(tx, one, now)
-        return timedelta(0)
-    if portion.next_at is None and not await queries.is_open(tx, one):
-        await service.finish(tx, one, now)
-        return None
-    if portion.next_at is not None and await _is_given_up(tx, one, now):
-        return timedelta(0)
-    return AGAIN if portion.next_at is None else max(AGAIN, min(portion.next_at - now, LONGEST_SLEEP))
+    await service.tell(tx, one, now)
+    return timedelta(0)
 
 
 async def _held(app: App, tx: Tx, one: Campaign, now: datetime, memory: Memory) -> timedelta | None:
-    obstacle = await _obstacle(tx, one, now) or await _closed_template(tx, one)
+    obstacle = await _obstacle(tx, one, now) or await _closed_template(tx, one) or await _full(tx, one, now)
     if obstacle is None:
         await service.move(tx, one, Step.RELEASE, now)
         return timedelta(0)
@@ -214,6 +223,24 @@ async def _closed_template(tx: Tx, one: Campaign) -> Refusal | None:
     return None
 
 
+async def _full(tx: Tx, one: Campaign, now: datetime) -> Refusal | None:
+    """A campaign that waits for places in its portfolio, until there are enough that going on is worth while."""
+    if one.reason != portfolio.FULL or await portfolio.room(tx, one.number_id, now) >= PORTION:
+        return None
+    return await portfolio.full(tx, one.number_id, now)
+
+
+async def _places(tx: Tx, one: Campaign, now: datetime, memory: Memory) -> int:
+    """How many people the portfolio's limit lets it feed. Where they are few it is asked each time, since another number
+    may take them; else every few seconds, and meanwhile whoever is fed takes one.
+    """
+    asked, places = memory.places.get(one.number_id, (now, 0))
+    if places < FEW_PLACES or asked + TALLY_EVERY <= now:
+        asked, places = now, await portfolio.room(tx, one.number_id, now)
+        memory.places[one.number_id] = asked, places
+    return places
+
+
 async def _is_given_up(tx: Tx, one: Campaign, now: datetime) -> bool:
     """Whether those are skipped now who are all that is left, because somebody has had the floor for so long."""
     if one.started_at is None or now < one.started_at + PATIENCE:
@@ -236,6 +263,8 @@ def _room(one: Campaign, waiting: int, now: datetime, memory: Memory) -> int:
 
 
 def _spend(one: Campaign, fed: int, memory: Memory) -> None:
+    asked, places = memory.places[one.number_id]
+    memory.places[one.number_id] = asked, places - fed
     if one.id in memory.credit:
         since, credit = memory.credit[one.id]
         memory.credit[one.id] = since, credit - fed

@@ -23,7 +23,7 @@ from twinline.rules import schedule as clocks
 from twinline.rules.campaigns import Limits, State, Step, limits_of
 from twinline.rules.campaigns import Recipient as Became
 from twinline.rules.refusal import Refusal, Refused
-from twinline.sending import choices
+from twinline.sending import choices, portfolio
 
 TEND, PLAN = "campaigns.tend", "campaigns.plan"
 LONGEST_NAME: Final = 200
@@ -197,6 +197,8 @@ async def try_first(
     now = app.clock.now()
     await follow_from_now(tx, one.number_id)
     ids = sorted(set(recipients))
+    if await portfolio.room(tx, one.number_id, now) < len(ids):
+        raise Refused(await portfolio.full(tx, one.number_id, now))
     await tx.execute(queries.MARK_FIRST, {"number": one.number_id, "campaign": one.id, "ids": ids})
     portion = await feeding.feed(app, tx, one, now, limit=MOST_FIRST, only=ids)
     if portion.obstacle is not None:
@@ -207,10 +209,12 @@ async def try_first(
     return portion.queued
 
 
-async def start(tx: Tx, organisation_id: int, campaign_id: int, now: datetime, *, by: int | None = None) -> Campaign:
-    """Now, or at the time of its schedule. Raises Refused, NoSuchCampaign."""
+async def start(
+    tx: Tx, organisation_id: int, campaign_id: int, now: datetime, *, at_once: bool = False, by: int | None = None
+) -> Campaign:
+    """Now, or at the time of its schedule, for which ``at_once`` doesn't wait. Raises Refused, NoSuchCampaign."""
     one = await found(tx, organisation_id, campaign_id)
-    if one.when.at is not None and one.state is State.PLANNED:
+    if one.when.at is not None and one.state is State.PLANNED and not at_once:
         return await schedule(tx, organisation_id, campaign_id, now, by=by)
     one = await _step(tx, organisation_id, campaign_id, Step.START)
     if one.when.at is not None:  # sooner than it was to

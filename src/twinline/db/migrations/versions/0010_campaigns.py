@@ -99,6 +99,9 @@ CREATE INDEX recipients_next ON recipients (number_id, campaign_id, not_before, 
 CREATE INDEX recipients_of_outbox ON recipients (number_id, outbox_id) WHERE outbox_id IS NOT NULL;
 CREATE INDEX recipients_of_contact ON recipients (number_id, contact_id, sent_at DESC) WHERE contact_id IS NOT NULL;
 
+-- Whoever told WhatsApp to stop marketing; few among many.
+CREATE INDEX contacts_opted_out ON contacts (number_id, id) WHERE opted_out;
+
 -- Up to which of the number's events campaigns have followed.
 CREATE TABLE campaign_cursors (
     number_id  bigint PRIMARY KEY,
