@@ -6,10 +6,12 @@ import procrastinate
 from procrastinate import JobContext, RetryStrategy
 
 from twinline.app import App
-from twinline.campaigns import queries, running, service
+from twinline.campaigns import planning, queries, running, service
 from twinline.mirror import turn
 
 blueprint = procrastinate.Blueprint()
+
+PLAN_TRIES = 4
 
 
 def _app(context: JobContext) -> App:
@@ -21,6 +23,14 @@ def _app(context: JobContext) -> App:
 @blueprint.task(name=service.TEND, queue="campaign", pass_context=True, retry=RetryStrategy(wait=3))
 async def tend(context: JobContext, *, number_id: int) -> None:
     await running.tend(_app(context), number_id)
+
+
+@blueprint.task(
+    name=service.PLAN, queue="campaign", pass_context=True, retry=RetryStrategy(max_attempts=PLAN_TRIES, wait=2)
+)
+async def plan(context: JobContext, *, organisation_id: int, campaign_id: int) -> None:
+    last_try = context.job is not None and context.job.attempts >= PLAN_TRIES - 1
+    await planning.plan(_app(context), organisation_id, campaign_id, last_try=last_try)
 
 
 @blueprint.periodic(cron="* * * * *")

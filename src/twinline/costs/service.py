@@ -5,6 +5,7 @@ messages and free entry points are asked of the rows. So repetition and disorder
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from math import ceil
@@ -93,6 +94,48 @@ async def estimate(tx: Tx, number_id: int, recipient: str | int, category: str, 
     sent = await _service_sent(tx, number_id, begins, ends) if wanted is Category.SERVICE else 0
     [found] = await _estimates(tx, account, chat, address, (wanted,), now, sent)
     return found
+
+
+@dataclass(slots=True)
+class Tariff:
+    """What messages of one category cost on one day, for very many recipients: each beginning of a number is looked up
+    once. Free entry points aren't asked for, so a sum may come out a little too high.
+    """
+
+    account: Account
+    category: Category
+    day: date
+    own: Sequence[Rate]
+    _known: dict[str, Estimate] = field(default_factory=dict)
+
+    def price(self, address: str) -> Estimate:
+        """Of a message to a phone (digits) or a business-scoped user id."""
+        beginning = address[:4] if address[:1].isdigit() else address[:2]
+        found = self._known.get(beginning)
+        if found is None:
+            found = self._known[beginning] = self._price(beginning)
+        return found
+
+    def _price(self, beginning: str) -> Estimate:
+        where, currency = pricing.whereabouts(beginning, self.day), self.account.currency
+        told = pricing.verdict(self.category, self.day, window_open=False, free_entry=False, service_before=0)
+        priced = pricing.rate(where, currency, self.category, self.day, self.own) if currency else None
+        return _estimate(self.account, where, self.category, told, priced)
+
+
+async def tariff(tx: Tx, number_id: int, category: str, at: datetime) -> Tariff | None:
+    """The prices of templates of a category at a time; None when there is no such number. Raises CostError."""
+    wanted = pricing.category_of(category)
+    if wanted is None:
+        raise CostError(f'"{category}" is no category; there are {", ".join(Category)}.')
+    account = await account_of(tx, number_id)
+    if account is None:
+        return None
+    own: Sequence[Rate] = ()
+    if account.currency is not None:
+        named = {"organisation": account.organisation_id, "currency": account.currency}
+        own = await _own_rates(tx, queries.RATES_IN, named)
+    return Tariff(account, wanted, at.astimezone(_zone(account)).date(), own)
 
 
 async def _estimates(

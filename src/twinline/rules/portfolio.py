@@ -12,7 +12,7 @@ before, no moving day holds more than allowed, and none of them could be earlier
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Final
@@ -65,24 +65,30 @@ def room(limit: Limit, reached: int, waiting: int = 0) -> int | None:
     return None if limit.usable is None else max(0, limit.usable - reached - waiting)
 
 
-def forecast(limit: Limit, reached: Sequence[int], wanted: int, begin: int, interval: int) -> Iterator[int]:
+def forecast(
+    limit: Limit,
+    reached: Sequence[int],
+    wanted: int,
+    begin: int,
+    interval: int,
+    opens: Callable[[int], int] = lambda at: at,
+) -> Iterator[int]:
     """When each of so many new people is reached: one every `interval` microseconds from `begin` on, and each not
-    before there is room for them. `reached`: when each of those was, who were in the day before `begin`.
+    before there is room for them. `reached`: when each of those was, who were in the day before `begin`. `opens`: from
+    when on one may write to people at all, the moment itself if it is fit.
 
     A moving day is (t - 24 h, t]: who was reached at t counts for the last time just before t + 24 h.
     """
     usable = limit.usable
-    if usable is None:
-        yield from (begin + n * interval for n in range(wanted))
-        return
-    if usable <= 0:
+    if usable is not None and usable <= 0:
         return
     # The last `usable` instants: the next one has to wait until the first of these no longer counts.
-    last = deque(sorted(reached), maxlen=usable)
+    last = deque(sorted(reached), maxlen=usable or 0)
     at = begin
     for _ in range(wanted):
-        if len(last) == usable:
+        if last and len(last) == usable:
             at = max(at, last[0] + DAY)
+        at = opens(at)
         yield at
         last.append(at)
         at += interval

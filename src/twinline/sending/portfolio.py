@@ -22,11 +22,14 @@ from typing import Any
 
 from twinline.app import App
 from twinline.db import Tx
+from twinline.kit.clock import at_microseconds
 from twinline.meta.graph import PORTFOLIO_FIELDS
 from twinline.rules import portfolio as rules
 from twinline.rules.portfolio import Limit
+from twinline.rules.refusal import Refusal
 
 DAY = timedelta(microseconds=rules.DAY)
+FULL = "portfolio.full"
 UNLIMITED = 1 << 31
 """What ``room`` answers where there is no limit."""
 
@@ -160,6 +163,18 @@ async def room(tx: Tx, number_id: int, now: datetime) -> int:
     needs no room.
     """
     return (await standing(tx, number_id, now)).room
+
+
+async def full(tx: Tx, number_id: int, now: datetime) -> Refusal:
+    """What is said where there is no room: how far the limit is used up, and when places come free."""
+    stands = await standing(tx, number_id, now)
+    text = f"This business reaches at most {stands.limit.text} outside of open chats; {stands.reached:,} have been"
+    margin = f", and {(stands.limit.most or 0) - (stands.limit.usable or 0)} places are kept free."
+    first = next(iter(await times(tx, number_id, now)), None)
+    if first is None:
+        return Refusal(FULL, text + margin, "It goes on by itself.")
+    free = at_microseconds(first) + DAY
+    return Refusal(FULL, text + margin, f"It goes on by itself from {free:%H:%M} UTC on, as they stop counting.")
 
 
 async def times(tx: Tx, number_id: int, now: datetime) -> list[int]:
