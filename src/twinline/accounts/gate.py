@@ -1,8 +1,8 @@
 """The gate before every page: who is asking, may they, and did the request come from our own page?
 
-Pure ASGI, so that streams pass through it unbuffered. It sets ``request.state.viewer`` (a Viewer or None),
-sends strangers to the login page, and demands of everything that isn't a plain read the session's CSRF token:
-in the header ``X-CSRF-Token``, or in a form field ``csrf`` that stands first in its form.
+Pure ASGI, so that streams pass through it unbuffered. It sets ``request.state.viewer`` (a Viewer or None) and
+``request.state.now``, sends strangers to the login page, and demands of everything that isn't a plain read the
+session's CSRF token: in the header ``X-CSRF-Token``, or in a form field ``csrf`` that stands first in its form.
 """
 
 import re
@@ -47,7 +47,7 @@ class Gate:
             return
         request = Request(scope)
         viewer = await self._viewer(request)
-        scope["state"] = {**scope.get("state", {}), "viewer": viewer}
+        scope["state"] = {**scope.get("state", {}), "viewer": viewer, "now": self._app.clock.now()}
         if viewer is None and not request.url.path.startswith(self._open):
             await _to_login(request)(scope, receive, send)
             return

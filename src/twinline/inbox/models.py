@@ -1,6 +1,7 @@
 """What the inbox shows, made from rows: a line of the chat list, a bubble of the thread, a person's panel."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -197,6 +198,13 @@ class Media:
     size: int | None
     filename: str | None
     reason: str | None
+
+    @property
+    def format(self) -> str:
+        """PDF, for cake.pdf: its ending as people know it, else its type."""
+        ending = (self.filename or "").rpartition(".")
+        found = ending[2] if ending[1] else re.split(r"[/.]", self.mime_type)[-1]
+        return found.upper()[:12]
 
     @property
     def small(self) -> str:

@@ -9,9 +9,14 @@ const long = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 
+// Whole pages say what time it is by the platform's clock; the reader's may be wrong.
+const platform = Date.parse(document.querySelector("meta[name=now]")?.content);
+const ahead = Number.isNaN(platform) ? 0 : platform - Date.now();
+const now = () => Date.now() + ahead;
+
 const midnight = (at) => new Date(at.getFullYear(), at.getMonth(), at.getDate());
 /** Whole days between a moment and today, by the calendar. */
-const daysAgo = (at) => Math.round((midnight(new Date()) - midnight(at)) / 86_400_000);
+const daysAgo = (at) => Math.round((midnight(new Date(now())) - midnight(at)) / 86_400_000);
 const capital = (text) => text.charAt(0).toLocaleUpperCase() + text.slice(1);
 
 const styles = {
@@ -28,12 +33,12 @@ const styles = {
     if (days <= 0) return clock.format(at);
     if (days === 1) return capital(relative.format(-1, "day"));
     if (days < 7) return capital(weekday.format(at));
-    return (at.getFullYear() === new Date().getFullYear() ? short : dated).format(at);
+    return (at.getFullYear() === new Date(now()).getFullYear() ? short : dated).format(at);
   },
   // "14:20", or "Tuesday 14:20" when that isn't today.
   until: (at) => (daysAgo(at) === 0 ? clock.format(at) : `${weekday.format(at)} ${clock.format(at)}`),
   ago(at) {
-    const seconds = (at - Date.now()) / 1000;
+    const seconds = (at - now()) / 1000;
     for (const [unit, size] of [["day", 86_400], ["hour", 3600], ["minute", 60]]) {
       if (Math.abs(seconds) >= size) return relative.format(Math.trunc(seconds / size), unit);
     }
