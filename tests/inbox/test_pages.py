@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from twinline.app import App
+from twinline.inbox.models import Media
 
 pytestmark = pytest.mark.anyio
 
@@ -236,6 +237,22 @@ async def test_a_chat_whose_person_turned_out_to_be_another_leads_there(
     assert (await browser.get(chat(shop, 998))).status_code == 404
     sent = await browser.post(chat(shop, 998, "/messages"), data={"text": "x", "key": "0b6d8f3e-4"})
     assert sent.status_code == 404
+
+
+@pytest.mark.parametrize("cursor", ["x", "1", "1.x", "9" * 30 + ".0.w"])
+async def test_a_place_that_no_page_gave_out_is_refused(
+    shop: Any, ana: int, browser: httpx.AsyncClient, cursor: str
+) -> None:
+    for way in ("before", "after"):
+        assert (await browser.get(chat(shop, ana, f"/messages?{way}={cursor}"))).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "mime_type", "format"),
+    [("price list.v2.xlsx", "application/vnd.ms-excel", "XLSX"), (None, "application/pdf", "PDF"), (None, "", "")],
+)
+def test_a_file_bears_the_name_of_its_format_that_people_know(name: str | None, mime_type: str, format: str) -> None:
+    assert Media(None, "kept", mime_type, 1, name, None).format == format
 
 
 async def test_jumping_to_a_message_of_long_ago_opens_the_thread_around_it(

@@ -67,6 +67,12 @@ async def test_guessing_gets_slower_and_the_right_password_has_to_wait_too(
     assert (await browser.log_in()).status_code == 303
 
 
+async def test_what_the_database_has_no_place_for_is_said_and_no_error_of_ours(browser: Browser) -> None:
+    answer = await browser.post("/login", {"email": "ada\0@example.com", "password": PASSWORD})
+    assert answer.status_code == 400
+    assert "can't be stored" in answer.text
+
+
 # --- sessions -----------------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ Every address that names a number looks it up with the viewer's organisation fir
 """
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
@@ -176,10 +176,10 @@ class _Pages:
             thread = self._reader(tx, request, number, chat)
             older = newer = None
             query = request.query_params
-            if before := _cursor(request, "before"):
+            if before := _cursor(request, "before", queries.parse_thread_cursor):
                 bubbles = await thread.older(before)
                 older = bubbles[0].cursor if len(bubbles) == queries.THREAD_PAGE else None
-            elif after := _cursor(request, "after"):
+            elif after := _cursor(request, "after", queries.parse_thread_cursor):
                 bubbles = await thread.newer(after)
                 newer = bubbles[-1].cursor if len(bubbles) == queries.THREAD_PAGE else None
                 if newer is None:
@@ -503,12 +503,14 @@ def _filter(request: Request) -> str:
     return asked if asked in queries.FILTERS else "all"
 
 
-def _cursor(request: Request, name: str) -> tuple[datetime, str] | None:
+def _cursor(
+    request: Request, name: str, read: Callable[[str], tuple[datetime, str]] = queries.parse_cursor
+) -> tuple[datetime, str] | None:
     value = request.query_params.get(name)
     if not value:
         return None
     try:
-        return queries.parse_cursor(value)
+        return read(value)
     except ValueError as error:
         raise HTTPException(400, "This address isn't one that a page here gives out.") from error
 

@@ -629,3 +629,10 @@ def parse_cursor(value: str) -> tuple[datetime, str]:
         return EPOCH + timedelta(microseconds=int(micros)), tie
     except OverflowError as error:
         raise ValueError("no such time") from error
+
+
+def parse_thread_cursor(value: str) -> tuple[datetime, str]:
+    """The same for a place in a chat, whose tie has parts of its own."""
+    at, tie = parse_cursor(value)
+    _tie(tie)
+    return at, tie

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import prometheus_client
+import psycopg
 from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -86,7 +87,8 @@ def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
             *extra,
         ]
     )
-    guarded = SecurityHeaders(ExceptionMiddleware(Gate(pages, app, OPEN_PATHS), handlers={HTTPException: _refused}))
+    said = {HTTPException: _refused, psycopg.DataError: _unstorable}
+    guarded = SecurityHeaders(ExceptionMiddleware(Gate(pages, app, OPEN_PATHS), handlers=said))
     starlette = Platform(
         hook,
         routes=[
@@ -210,6 +212,13 @@ async def _refused(request: Request, error: Exception) -> Response:
     if "text/html" not in request.headers.get("accept", "text/html") or request.headers.get("hx-request"):
         return PlainTextResponse(detail, status_code=error.status_code, headers=error.headers)
     return render(request, "error.html", status=error.status_code, title=title, says=detail)
+
+
+async def _unstorable(request: Request, error: Exception) -> Response:
+    """A value that PostgreSQL has no place for: no page sends one, whoever made the request up did."""
+    logger.warning("unstorable", path=request.url.path, error=type(error).__name__)
+    says = "There is a character or a number in it that can't be stored. Take it out and try once more."
+    return await _refused(request, HTTPException(400, says))
 
 
 async def _broken(request: Request, error: Exception) -> Response:
