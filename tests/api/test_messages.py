@@ -341,6 +341,7 @@ async def test_a_program_yields_to_people_and_marketing_to_an_opt_out(program: P
         (said("contacts", [{"name": {}}]), "contacts.0.name.formatted_name", "is missing"),
         (said("interactive", {"type": "button", "body": {"text": "?"}}), "interactive.action", "is missing"),
         (said("interactive", {"type": "carousel"}), "interactive", "has to be one of button, list"),
+        (text() | {"to": "1" * 201}, "to", "has more than 200 characters"),
         (text(purpose="gossip"), "purpose", "has to be one of person, automation"),
         ([], "the body", "has to be an object"),
         (None, "the body", "is missing"),
@@ -389,7 +390,8 @@ async def test_messages_are_listed_newest_first_page_by_page(program: Program) -
     assert {message["to"]["contact"] for message in only["messages"]} == {ana}
     assert (await program.gets(f"{program.base}/messages", contact=bea, state="failed"))["messages"] == []
     await program.is_refused(400, "GET", f"{program.base}/messages?cursor=yesterday")
-    await program.is_refused(400, "GET", f"{program.base}/messages?limit=1000")
+    told = await program.is_refused(400, "GET", f"{program.base}/messages?limit=1000")
+    assert told["details"] == [{"field": "limit", "problem": "has to be 200 or less"}]
 
 
 async def test_a_message_that_waits_is_taken_back_and_one_that_left_is_not(program: Program) -> None:
@@ -539,7 +541,7 @@ def at_meta(monkeypatch: pytest.MonkeyPatch) -> list[Template]:
     return known
 
 
-def template(name: str, to: str = ANA, language: str = "en_US", **more: Any) -> dict[str, Any]:
+def template(name: str, to: str = ANA, language: Any = "en_US", **more: Any) -> dict[str, Any]:
     return {"to": to, "type": "template", "template": {"name": name, "language": language, **more}}
 
 
@@ -548,9 +550,10 @@ def template(name: str, to: str = ANA, language: str = "en_US", **more: Any) -> 
     [
         {"values": {"body.1": "Ana", "body.2": "7"}},
         {
+            "language": {"code": "en_US"},
             "components": [
                 {"type": "body", "parameters": [{"type": "text", "text": "Ana"}, {"type": "text", "text": "7"}]}
-            ]
+            ],
         },
     ],
 )

@@ -119,6 +119,13 @@ _WORDS: Final[Mapping[str, str]] = {
     "model_attributes_type": "has to be an object",
     "list_type": "has to be a list",
     "json_invalid": "isn't JSON",
+    "string_too_long": "has more than {max_length} characters",
+    "string_too_short": "has fewer than {min_length} characters",
+    "string_pattern_mismatch": "isn't of the form {pattern}",
+    "too_long": "has more than {max_length} entries",
+    "too_short": "has fewer than {min_length} entries",
+    "greater_than_equal": "has to be {ge} or more",
+    "less_than_equal": "has to be {le} or less",
 }
 
 
@@ -145,8 +152,8 @@ def _problem(error: Mapping[str, Any]) -> str:
         return f"needs {context['discriminator']}".replace("'", "")
     if kind == "value_error":
         return str(context["error"])
-    said = str(error["msg"])
-    return _WORDS.get(kind) or said[:1].lower() + said[1:].replace("nput should ", "has to ")
+    words = _WORDS.get(kind)
+    return words.format_map(context) if words else str(error["msg"]).replace("Input should ", "has to ")
 
 
 def _place(location: Sequence[Any], body: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 import orjson
 from fastapi import APIRouter, Body, Header, Path, Query, Request
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from starlette.datastructures import UploadFile
 
 from twinline.accounts.api import Here, key, number
@@ -346,11 +346,18 @@ class InteractiveMessage(Message):
         return self.interactive.body.text, self.interactive.model_dump(exclude_none=True)
 
 
+def _language_code(said: Any) -> Any:
+    """Meta writes it as an object; who brings Meta's body may leave it so."""
+    return said["code"] if isinstance(said, dict) and said.keys() == {"code"} else said
+
+
 class Template(In):
     """With `values` by slot key (`GET …/templates` lists the slots), or with Meta's own `components`."""
 
     name: str
-    language: str = Field(examples=["en_US"])
+    language: Annotated[str, BeforeValidator(_language_code)] = Field(
+        description='Its code, or `{"code": …}` as Meta has it.', examples=["en_US"]
+    )
     values: dict[str, Any] | None = Field(default=None, examples=[{"body.1": "Ann", "header.image": {"link": "…"}}])
     components: list[dict[str, Any]] | None = None
 
