@@ -5,6 +5,7 @@ Exit codes: 0 done · 1 it couldn't be done, the message says why · 2 the comma
 
 import asyncio
 import functools
+import hashlib
 import importlib
 import json
 import os
@@ -13,6 +14,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import IO, Annotated, Any, NoReturn, ParamSpec, TypeVar
@@ -28,6 +30,7 @@ from twinline.accounts.models import ApiKey
 from twinline.app import App
 from twinline.costs import service as costs
 from twinline.costs.models import Estimate
+from twinline.db import as_json
 from twinline.kit import log
 from twinline.kit.files import FilesError
 from twinline.kit.vault import VaultError
@@ -47,7 +50,7 @@ from twinline.rules.refusal import Refused
 from twinline.rules.templates import language as rules_language
 from twinline.sending import outbox
 from twinline.sending import service as sending
-from twinline.sending.models import SPEAKS_AS, Draft, Lane
+from twinline.sending.models import SPEAKS_AS, Cause, Draft, Lane
 from twinline.settings import Settings
 from twinline.templates import queries as templates
 from twinline.templates import service as templating
@@ -105,6 +108,8 @@ def main() -> NoReturn:
         _say(str(error))
     except sending.NoSuchContact as error:
         _say(f"{error}. A phone number is written with its country code, like +351 910 000 000.")
+    except sending.OtherMessage as error:
+        _say(f"This key was used before, for message {error.outbox_id}, which said something else. Make a new one.")
     except GraphError as error:
         _say(f"{error} {error.outcome.says}")
     except Refused as error:
@@ -710,9 +715,10 @@ async def _send(
             said = await sending.attach(app, file, media.name, said.text, said.quoted, kind=as_)
         elif said.type == "template":
             await templating.acquaint(app, sender.id, (said.content or {})["name"])
+        cause = Cause(None, hashlib.sha256(as_json([to, lane, asdict(said)]).encode()).digest())
         async with app.db.transaction() as tx:
             outbox_id = await sending.submit_to(
-                app, tx, sender.id, to, said, lane=lane, author=SPEAKS_AS[lane], idempotency_key=key
+                app, tx, sender.id, to, said, lane=lane, author=SPEAKS_AS[lane], idempotency_key=key, cause=cause
             )
         return await _follow(app, sender.id, outbox_id, wait)
 

@@ -175,6 +175,7 @@ def test_a_message_leaves_though_no_worker_runs(operator: Operator, simulator: s
 
     assert operator.does("send", "+351 910 004 001", "We are here", "--key", "k1") == "sent\n"
     assert operator.does("send", "+351 910 004 001", "We are here", "--key", "k1") == "sent\n"
+    assert "used before" in operator.is_refused("send", "+351 910 004 001", "We have gone", "--key", "k1")
     picture = tmp_path / "window.png"
     picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     assert operator.does("send", "351910004001", "Look", "--media", str(picture)) == "sent\n"

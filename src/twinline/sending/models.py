@@ -47,9 +47,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The request that a program made: with which key, and its digest, by which a repetition is known."""
+    """The request that a program made: with which key, if it came over HTTP, and its digest, by which a repetition is
+    known."""
 
-    api_key_id: int
+    api_key_id: int | None
     request_digest: bytes
 
 
