@@ -52,10 +52,11 @@ _BOMS: Final = (
 )
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _SEPARATOR: Final = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
-_FORMULA: Final = re.compile(r"[=@\t\r]|[+-](?![\d\s(])")
+_FORMULA: Final = re.compile(r"[=@\t\r]|[+-](?![\d\s().,/-]*$)")
 
 UNCLOSED: Final = "A quotation mark is opened here and never closed."
 TOO_LONG: Final = f"The line is longer than {LONGEST_LINE:,} characters."
+LONG: Final = f"The file has more than {MOST_LINES:,} lines. Split it."
 UNREADABLE: Final = "Some characters can't be read: they aren't in the file's encoding."
 
 
@@ -113,11 +114,13 @@ def shape(data: bytes, name: str, *, encoding: str | None = None, sheet: str | N
 
 def lines(data: bytes, shape: Shape) -> Iterator[Line]:
     """Every line that isn't empty. Raises TableError where the file turns out to be broken, or too long."""
+    count = 0
     found = _csv_lines(data, shape) if shape.kind == "csv" else _sheet_lines(data, shape)
     for line in found:
-        if line.number > LAST_ROW or (shape.kind == "csv" and line.number > 2 * MOST_LINES):
-            raise TableError(f"The file has more than {MOST_LINES:,} lines. Split it.")
         if line.problem or any(line.cells):
+            count += 1
+            if count > MOST_LINES:
+                raise TableError(LONG)
             yield line
 
 
@@ -330,6 +333,10 @@ def _sheet_lines(data: bytes, shape: Shape, book: Any = None) -> Iterator[Line]:
             return
         for row in batch:
             number += 1
+            if number > LAST_ROW:
+                raise TableError(LONG)
+            if row.count(None) == len(row):
+                continue
             cells = [value if type(value) is str else _shown(value) for value in row]
             while cells and not cells[-1]:
                 cells.pop()
