@@ -6,24 +6,22 @@ Exit codes: 0 done · 1 it couldn't be done, the message says why · 2 the comma
 import asyncio
 import functools
 import hashlib
-import importlib
 import json
 import os
 import random
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import IO, Annotated, Any, NoReturn, ParamSpec, TypeVar
+from typing import IO, Annotated, Any, NoReturn
 
 import psycopg
 import typer
-from pydantic import ValidationError
 
-from twinline import operate, wiring, worker
+from twinline import operate, shell, wiring, worker
 from twinline.accounts import keys
 from twinline.accounts import service as accounts
 from twinline.accounts.models import ApiKey
@@ -52,17 +50,10 @@ from twinline.sending import outbox
 from twinline.sending import service as sending
 from twinline.sending.models import SPEAKS_AS, Cause, Draft, Lane
 from twinline.settings import Settings
+from twinline.shell import Data, Organisation
 from twinline.templates import queries as templates
 from twinline.templates import service as templating
 from twinline.templates.models import Template, TemplateError
-
-# uvloop has no Windows.
-new_event_loop: Callable[[], asyncio.AbstractEventLoop] = (
-    importlib.import_module("uvloop").new_event_loop if sys.platform != "win32" else asyncio.new_event_loop
-)
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 cli = typer.Typer(
     no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode=None, pretty_exceptions_enable=False
@@ -78,7 +69,6 @@ key_cli = typer.Typer(no_args_is_help=True, help="Keys by which programs use the
 cli.add_typer(key_cli, name="key")
 cli.add_typer(rates_cli, name="rates")
 
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data. Default: TWINLINE_DATA, or the user's.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")]
 
@@ -133,30 +123,6 @@ def _say(problem: str) -> None:
     typer.echo(f"twinline: {problem}", err=True)
 
 
-def _settings(data: Path | None, **values: Any) -> Settings:
-    """From the environment, and from the ``up`` that runs on the folder: its simulator is then ours as well."""
-    found = _plain_settings(data)
-    return _plain_settings(data, **{**operate.running(found.data), **values})
-
-
-def _plain_settings(data: Path | None, **values: Any) -> Settings:
-    if data is not None:
-        values["data"] = data.absolute()
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"TWINLINE_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}"
-            for one in error.errors(include_input=False)
-        )
-        raise OperatorError(f"A setting can't be used. {wrong}. Correct it in the environment.") from None
-
-
-def _run(work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(work(*args, **kwargs))
-
-
 # --- running ------------------------------------------------------------------------------------------------------
 
 
@@ -172,12 +138,12 @@ def up(
     simulator_option: Annotated[list[str] | None, typer.Option(help="Handed to the simulator as it is.")] = None,
 ) -> None:
     """Start everything in one process: database, web and worker."""
-    settings = _plain_settings(data)
+    settings = shell.plain_settings(data)
     operate.folder(settings)
     with operate.only_one(settings.data) as lock:
         listener = operate.listen(host, port)
-        settings = _plain_settings(data, host=host, port=listener.getsockname()[1])
-        _run(_up, settings, listener, lock, simulator_port if simulator else None, simulator_option or [])
+        settings = shell.plain_settings(data, host=host, port=listener.getsockname()[1])
+        shell.run(_up, settings, listener, lock, simulator_port if simulator else None, simulator_option or [])
 
 
 async def _up(
@@ -190,7 +156,7 @@ async def _up(
             hook = f"http://{operate.nearby(settings)}/hook/meta"
             simulated = await stack.enter_async_context(operate.simulator(settings.data, hook, simulator_port, options))
             own |= simulated.settings
-            settings = _plain_settings(settings.data, **own)
+            settings = shell.plain_settings(settings.data, **own)
             parts.append(simulated.watch)
         operate.announce(lock, own)
         app = await stack.enter_async_context(operate.opened(settings))
@@ -210,8 +176,8 @@ async def _up(
 def web(data: Data = None, host: Host = "127.0.0.1", port: Port = 8420) -> None:
     """Serve hook and pages only; start workers beside it."""
     listener = operate.listen(host, port)
-    settings = _settings(data, host=host, port=listener.getsockname()[1])
-    _run(_web, settings, listener)
+    settings = shell.settings(data, host=host, port=listener.getsockname()[1])
+    shell.run(_web, settings, listener)
 
 
 async def _web(settings: Settings, listener: socket.socket) -> None:
@@ -224,7 +190,7 @@ async def _web(settings: Settings, listener: socket.socket) -> None:
 @cli.command("worker")
 def worker_(data: Data = None) -> None:
     """Run background jobs only: history, media, sending, upkeep."""
-    _run(_worker, _settings(data))
+    shell.run(_worker, shell.settings(data))
 
 
 async def _worker(settings: Settings) -> None:
@@ -237,7 +203,7 @@ async def _worker(settings: Settings) -> None:
 @cli.command()
 def migrate(data: Data = None) -> None:
     """Bring the database to this release's schema."""
-    settings = _settings(data)
+    settings = shell.settings(data)
     operate.folder(settings)
     operate.schema(operate.database(settings))
     typer.echo("The database is up to date.")
@@ -246,7 +212,7 @@ def migrate(data: Data = None) -> None:
 @cli.command()
 def doctor(data: Data = None) -> None:
     """Check the configuration; each line says what is wrong and how to mend it."""
-    findings = _run(_doctor, _settings(data))
+    findings = shell.run(_doctor, shell.settings(data))
     for finding in findings:
         typer.echo(f"{finding.level.upper():5} {finding.title}: {finding.text}")
         if finding.mend:
@@ -274,19 +240,6 @@ def demo(
 # --- numbers and users --------------------------------------------------------------------------------------------
 
 
-async def _organisation(app: App, organisation_id: int | None) -> int:
-    """The organisation meant: the one named, or the only one; on an empty platform the first is founded."""
-    await operate.first_login(app)
-    async with app.db.transaction() as tx:
-        found = [row[0] for row in await tx.rows("SELECT id FROM organisations ORDER BY id")]
-    if organisation_id in found or (organisation_id is None and len(found) == 1):
-        return organisation_id or found[0]
-    raise OperatorError(f"Say which organisation with --organisation; there are {', '.join(map(str, found))}.")
-
-
-Organisation = Annotated[int | None, typer.Option(help="Whose it is, if there are several organisations.")]
-
-
 @number_cli.command("add")
 def number_add(
     waba_id: Annotated[str, typer.Option(help="WhatsApp Business Account id.")],
@@ -307,8 +260,8 @@ def number_add(
         raise typer.BadParameter(
             "Graph can't be asked without one. Give it, or take the number unverified: --offline.", param_hint="--token"
         )
-    number_id = _run(
-        _number_add, _settings(data), waba_id, phone_number_id, display_phone, token, offline, organisation
+    number_id = shell.run(
+        _number_add, shell.settings(data), waba_id, phone_number_id, display_phone, token, offline, organisation
     )
     typer.echo(f"Number {number_id} added.")
 
@@ -323,7 +276,7 @@ async def _number_add(
     organisation: int | None,
 ) -> int:
     async with operate.opened(settings) as app:
-        owner = await _organisation(app, organisation)
+        owner = await shell.organisation(app, organisation)
         if not offline and token:
             number_id = await numbering.add_with_token(app, owner, waba_id, token, phone_number_id=phone_number_id)
         else:
@@ -338,14 +291,14 @@ async def _number_add(
 @number_cli.command("list")
 def number_list(data: Data = None) -> None:
     """List the numbers with their state."""
-    for number in _run(_numbers, _settings(data)):
+    for number in shell.run(_numbers, shell.settings(data)):
         typer.echo(f"{number.id}\t+{number.display_phone}\t{number.state}\t{number.verified_name or ''}")
 
 
 @number_cli.command("show")
 def number_show(number: Annotated[str, typer.Argument(help="Its id here, or Meta's.")], data: Data = None) -> None:
     """Show what is known of a number, as JSON."""
-    found = _find(_run(_numbers, _settings(data)), number)
+    found = shell.find(shell.run(_numbers, shell.settings(data)), number)
     shown = {
         name: getattr(found, name)
         for name in found.__dataclass_fields__
@@ -361,24 +314,6 @@ async def _numbers(settings: Settings) -> list[Number]:
         return await numbers.every_number(tx)
 
 
-def _find(found: Sequence[Number], wanted: str) -> Number:
-    for number in found:
-        if wanted in (str(number.id), number.phone_number_id) or digits(wanted) == number.display_phone:
-            return number
-    raise OperatorError(f"There is no number {wanted} here. `twinline number list` shows those there are.")
-
-
-def _only(found: Sequence[Number]) -> Number:
-    if len(found) == 1:
-        return found[0]
-    listed = ", ".join(f"{number.id} (+{number.display_phone})" for number in found)
-    raise OperatorError(
-        f"Say which number speaks with --number; there are {listed}."
-        if found
-        else "There is no number yet. Connect one on the page, or add one: twinline number add"
-    )
-
-
 @user_cli.command("add")
 def user_add(
     email: str,
@@ -389,7 +324,7 @@ def user_add(
     data: Data = None,
 ) -> None:
     """Add somebody who may log in."""
-    _run(_user_add, _settings(data), email, name, role, password, organisation)
+    shell.run(_user_add, shell.settings(data), email, name, role, password, organisation)
     typer.echo(f"{email} may log in.")
 
 
@@ -397,7 +332,7 @@ async def _user_add(
     settings: Settings, email: str, name: str, role: str, password: str, organisation: int | None
 ) -> None:
     async with operate.opened(settings) as app:
-        owner = await _organisation(app, organisation)
+        owner = await shell.organisation(app, organisation)
         async with app.db.transaction() as tx:
             await accounts.create_user(tx, owner, email, name, role, password, app.clock.now())
 
@@ -410,12 +345,12 @@ def key_create(
     data: Data = None,
 ) -> None:
     """Make a key, and print it: it is kept nowhere and can't be shown again."""
-    typer.echo(_run(_key_create, _settings(data), name, scope or keys.AT_FIRST, organisation))
+    typer.echo(shell.run(_key_create, shell.settings(data), name, scope or keys.AT_FIRST, organisation))
 
 
 async def _key_create(settings: Settings, name: str, scopes: Sequence[str], organisation: int | None) -> str:
     async with operate.opened(settings) as app:
-        owner = await _organisation(app, organisation)
+        owner = await shell.organisation(app, organisation)
         async with app.db.transaction() as tx:
             _, token = await keys.create(tx, owner, name, scopes, None, app.clock.now())
     return token
@@ -424,7 +359,7 @@ async def _key_create(settings: Settings, name: str, scopes: Sequence[str], orga
 @key_cli.command("list")
 def key_list(organisation: Organisation = None, data: Data = None) -> None:
     """List the keys: id, name, end, what it may, when it was last used."""
-    for key in _run(_keys, _settings(data), organisation):
+    for key in shell.run(_keys, shell.settings(data), organisation):
         used = f"used {key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never used"
         state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else used
         typer.echo(f"{key.id}\t{key.name}\ttwl_…{key.hint}\t{','.join(key.scopes)}\t{state}")
@@ -432,7 +367,7 @@ def key_list(organisation: Organisation = None, data: Data = None) -> None:
 
 async def _keys(settings: Settings, organisation: int | None) -> Sequence[ApiKey]:
     async with operate.opened(settings) as app:
-        owner = await _organisation(app, organisation)
+        owner = await shell.organisation(app, organisation)
         async with app.db.transaction() as tx:
             return await keys.of(tx, owner)
 
@@ -444,12 +379,12 @@ def key_revoke(
     data: Data = None,
 ) -> None:
     """Revoke a key: programs that use it are refused from now on."""
-    typer.echo(f"{_run(_key_revoke, _settings(data), key, organisation)} is revoked.")
+    typer.echo(f"{shell.run(_key_revoke, shell.settings(data), key, organisation)} is revoked.")
 
 
 async def _key_revoke(settings: Settings, key_id: int, organisation: int | None) -> str:
     async with operate.opened(settings) as app:
-        owner = await _organisation(app, organisation)
+        owner = await shell.organisation(app, organisation)
         async with app.db.transaction() as tx:
             return (await keys.revoke(tx, owner, key_id, None, app.clock.now())).name
 
@@ -465,7 +400,7 @@ def rates_import(
     data: Data = None,
 ) -> None:
     """Take over a rate card of your own; it goes before the built-in one."""
-    reading = _run(_rates_import, _settings(data), card, _day(since), organisation)
+    reading = shell.run(_rates_import, shell.settings(data), card, _day(since), organisation)
     for line, why in reading.problems:
         typer.echo(f"line {line}: {why}", err=True)
     typer.echo(f"Rates taken over: {len(reading.rates)}.")
@@ -476,7 +411,7 @@ def rates_import(
 async def _rates_import(settings: Settings, card: Path, since: date | None, organisation: int | None) -> Reading:
     text = read_text(await asyncio.to_thread(card.read_bytes))
     async with operate.opened(settings) as app:
-        owner = await _organisation(app, organisation)
+        owner = await shell.organisation(app, organisation)
         now = app.clock.now()
         async with app.db.transaction() as tx:
             return await costs.import_card(tx, owner, text, since or now.date(), user_id=None, now=now)
@@ -489,14 +424,14 @@ def rates_show(
     data: Data = None,
 ) -> None:
     """Estimate what a message to somebody would cost now, by category."""
-    for price in _run(_rates_show, _settings(data), to, number):
+    for price in shell.run(_rates_show, shell.settings(data), to, number):
         typer.echo(f"{price.category}\t{price.text}\t{price.why if price.free else price.lacks or price.why}")
 
 
 async def _rates_show(settings: Settings, to: str, number: str) -> list[Estimate]:
     async with operate.opened(settings) as app, app.db.transaction() as tx:
         found = await numbers.every_number(tx)
-        speaks = _find(found, number) if number else _only(found)
+        speaks = shell.find(found, number) if number else shell.only(found)
         prices = [await costs.estimate(tx, speaks.id, to, category, app.clock.now()) for category in Category]
         return [price for price in prices if price is not None]
 
@@ -504,12 +439,12 @@ async def _rates_show(settings: Settings, to: str, number: str) -> list[Estimate
 @rates_cli.command("forget")
 def rates_forget(organisation: Organisation = None, data: Data = None) -> None:
     """Take your own rate card away, so that the built-in one counts again."""
-    typer.echo(f"Rates forgotten: {_run(_rates_forget, _settings(data), organisation)}.")
+    typer.echo(f"Rates forgotten: {shell.run(_rates_forget, shell.settings(data), organisation)}.")
 
 
 async def _rates_forget(settings: Settings, organisation: int | None) -> int:
     async with operate.opened(settings) as app:
-        owner = await _organisation(app, organisation)
+        owner = await shell.organisation(app, organisation)
         async with app.db.transaction() as tx:
             return await costs.forget_card(tx, owner, user_id=None, now=app.clock.now())
 
@@ -529,7 +464,7 @@ OfNumber = Annotated[str, typer.Option("--number", help="A number of the account
 @template_cli.command("list")
 def template_list(number: OfNumber = "", data: Data = None) -> None:
     """List the templates as far as they were read from Meta."""
-    for one in _run(_templates, _settings(data), number):
+    for one in shell.run(_templates, shell.settings(data), number):
         typer.echo(f"{one.id}\t{one.name}\t{one.language}\t{one.category}\t{one.status}\t{one.quality}")
 
 
@@ -543,7 +478,7 @@ async def _templates(settings: Settings, number: str) -> list[Template]:
 @template_cli.command("sync")
 def template_sync(number: OfNumber = "", data: Data = None) -> None:
     """Read all templates from Meta."""
-    typer.echo(f"{_run(_template_sync, _settings(data), number)} templates.")
+    typer.echo(f"{shell.run(_template_sync, shell.settings(data), number)} templates.")
 
 
 async def _template_sync(settings: Settings, number: str) -> int:
@@ -566,7 +501,7 @@ def template_create(
         raise OperatorError(f"{file} isn't JSON: {error}. Correct it and try again.") from None
     if not isinstance(spec, dict):
         raise OperatorError(f"{file} holds no object. It has to be one template: name, language, category, components.")
-    typer.echo(_run(_template_create, _settings(data), number, spec))
+    typer.echo(shell.run(_template_create, shell.settings(data), number, spec))
 
 
 async def _template_create(settings: Settings, number: str, spec: dict[str, Any]) -> str:
@@ -590,7 +525,7 @@ def template_delete(
     data: Data = None,
 ) -> None:
     """Delete a template. Meta blocks the name of an approved one for 30 days."""
-    typer.echo(f"{_run(_template_delete, _settings(data), number, name, language)} deleted.")
+    typer.echo(f"{shell.run(_template_delete, shell.settings(data), number, name, language)} deleted.")
 
 
 async def _template_delete(settings: Settings, number: str, name: str, language: str) -> int:
@@ -603,7 +538,7 @@ async def _template_delete(settings: Settings, number: str, name: str, language:
 @template_cli.command("unpause")
 def template_unpause(name: str, language: str, number: OfNumber = "", data: Data = None) -> None:
     """End a pause, which one that comes from pacing needs."""
-    typer.echo(f"{name} is now {_run(_template_unpause, _settings(data), number, name, language).lower()}.")
+    typer.echo(f"{name} is now {shell.run(_template_unpause, shell.settings(data), number, name, language).lower()}.")
 
 
 async def _template_unpause(settings: Settings, number: str, name: str, language: str) -> str:
@@ -619,7 +554,7 @@ async def _account(app: App, number: str) -> tuple[int, str]:
         found = await numbers.every_number(tx)
     if not number and len({(one.organisation_id, one.waba_id) for one in found}) == 1:
         return found[0].organisation_id, found[0].waba_id
-    chosen = _find(found, number) if number else _only(found)
+    chosen = shell.find(found, number) if number else shell.only(found)
     return chosen.organisation_id, chosen.waba_id
 
 
@@ -664,7 +599,7 @@ def send(
         raise typer.BadParameter("Values belong to a template. Name it with --template.", param_hint="--var")
     if as_ is not None and (media is None or as_ not in SENT_AS):
         raise typer.BadParameter(f"With --media, one of: {', '.join(SENT_AS)}.", param_hint="--as")
-    settings = _settings(data)
+    settings = shell.settings(data)
     if operate.misses_simulator(settings):
         raise OperatorError(
             f"The numbers in {settings.data} live in its simulator, and that isn't running. Start it: twinline up "
@@ -672,7 +607,7 @@ def send(
         )
     content = {"name": template, "language": {"code": language}, "values": values} if template else None
     said = Draft("template" if template else "text", None if template else text, content, quote)
-    if not _run(_send, settings, number, to, said, media, as_, Lane[purpose.upper()], key, wait):
+    if not shell.run(_send, settings, number, to, said, media, as_, Lane[purpose.upper()], key, wait):
         raise typer.Exit(1)
 
 
@@ -703,7 +638,7 @@ async def _send(
     async with operate.opened(settings) as app:
         async with app.db.transaction() as tx:
             all_numbers = await numbers.every_number(tx)
-        sender = _find(all_numbers, number) if number else _only(all_numbers)
+        sender = shell.find(all_numbers, number) if number else shell.only(all_numbers)
         if sender.token is None:
             raise OperatorError(
                 f"+{sender.display_phone} has no token, so nothing can be sent. Connect it on its page."
@@ -779,7 +714,7 @@ def replay(
     bodies = [body for path in paths or () for body in _bodies(path)] * repeat
     if shuffle is not None:
         random.Random(shuffle).shuffle(bodies)
-    for state, count in _run(_replay, _settings(data), bodies, batch, unreadable):
+    for state, count in shell.run(_replay, shell.settings(data), bodies, batch, unreadable):
         typer.echo(f"{state}\t{count}")
 
 
@@ -825,7 +760,7 @@ def export_(
     """Print everything known of a number, in a canonical order."""
     if format_ != "jsonl":
         raise typer.BadParameter("The only format is jsonl.", param_hint="--format")
-    _run(_export, _settings(data), number, output)
+    shell.run(_export, shell.settings(data), number, output)
 
 
 async def _export(settings: Settings, number: str, output: Path | None) -> None:
@@ -834,7 +769,7 @@ async def _export(settings: Settings, number: str, output: Path | None) -> None:
         await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         await tx.execute("SET LOCAL statement_timeout = 0")
         await tx.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        found = _find(await numbers.every_number(tx), number)
+        found = shell.find(await numbers.every_number(tx), number)
         with output.open("wb") if output else os.fdopen(os.dup(sys.stdout.fileno()), "wb") as file:
             async for line in exporting.lines(tx, found.id):
                 file.write(line)
