@@ -46,9 +46,13 @@ def test_a_number_without_a_code_is_one_of_the_business_country(text: str, regio
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("1187654321", "11987654321"), ("+55 11 8765-4321", "+55 11 98765-4321"), ("+521 55 1234 5678", "+52 55 1234 5678"),
-     ("+54 9 11 2345-6789", "+54 11 2345-6789")],
-)  # fmt: skip
+    [
+        ("1187654321", "11987654321"),
+        ("+55 11 8765-4321", "+55 11 98765-4321"),
+        ("+521 55 1234 5678", "+52 55 1234 5678"),
+        ("+54 9 11 2345-6789", "+54 11 2345-6789"),
+    ],
+)
 def test_old_and_new_spellings_are_one_person(old: str, new: str) -> None:
     assert phone_key(dialled(old, "BR")) == phone_key(dialled(new, "BR"))
 
@@ -129,7 +133,7 @@ def test_any_text_is_a_number_or_has_a_reason(text: str, region: str) -> None:
     try:
         number = dialled(text, region)
     except Unreadable as error:
-        assert str(error)
+        assert str(error)  # noqa: PT017
     else:
         assert number.isascii()
         assert number.isdigit()

@@ -28,7 +28,8 @@ TEMPLATES = [
     {"components": [header("IMAGE"), BODY]},
     {"components": [header("DOCUMENT"), BODY, BUTTONS]},
     {"components": [BODY, {"type": "CAROUSEL", "cards": [CARD, CARD]}]},
-    {"parameter_format": "NAMED", "components": [header("TEXT", text="{{shop}}"), {"type": "BODY", "text": "{{a}} {{b}} {{a}}"}]},
+    {"parameter_format": "NAMED", "components": [
+        header("TEXT", text="{{shop}}"), {"type": "BODY", "text": "{{a}} {{b}} {{a}}"}]},
     {"category": "AUTHENTICATION", "components": [{"type": "BODY"}, {"type": "BUTTONS", "buttons": [
         {"type": "OTP", "otp_type": "COPY_CODE", "text": "Copy"}]}]},
 ]  # fmt: skip

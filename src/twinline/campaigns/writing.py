@@ -139,8 +139,6 @@ async def writer(
     for number, variant in enumerate(content.variants):
         known = await queries.by_name(tx, *place, variant.template) if place else []
         templates = [_of_language(known, variant, language) for language in variant.languages]
-        if not templates:
-            raise _refused("content.language", f"No language of {variant.template} was chosen.", "Choose one.")
         _all_known(variant, templates)
         for template in templates:
             slots = template.slots
