@@ -254,7 +254,7 @@ async def test_two_lists_and_a_filter_are_joined_and_nobody_comes_twice(planner:
     other = await planner.brings("Tel,Nome,Cidade\n910000002,Rui,Faro\n910000001,Ana,Faro\n")
     made = await planner.campaign(
         {"conditions": [{"is": "tag", "tag": "vip"}]}, {"file": one.file}, {"file": other.file},
-        values={"body.1": {"contact": "first_name", "fallback": "you"}, "body.2": {"column": "Cidade", "fallback": "?"}},
+        values={"body.1": {"contact": "first_name", "fallback": "-"}, "body.2": {"column": "Cidade", "fallback": "?"}},
     )  # fmt: skip
     people = await planner.people(made)
     assert [(person.phone, person.contact_id, person.reason) for person in people] == [
