@@ -16,6 +16,7 @@ CAMPAIGN = """organisation_id, id, number_id, name, state, state_since, reason, 
        finished_at"""
 
 ONE = f"SELECT {CAMPAIGN} FROM campaigns WHERE organisation_id = %(organisation)s AND id = %(id)s"
+ORGANISATION_OF = "SELECT organisation_id FROM campaigns WHERE id = %(id)s"
 BY_KEY = """
 SELECT id, request_digest FROM campaigns WHERE organisation_id = %(organisation)s AND idempotency_key = %(key)s
 """

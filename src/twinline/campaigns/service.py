@@ -386,6 +386,14 @@ async def found(tx: Tx, organisation_id: int, campaign_id: int) -> Campaign:
     return one
 
 
+async def organisation_of(tx: Tx, campaign_id: int) -> int:
+    """Whose it is, for operators. Raises NoSuchCampaign."""
+    organisation: int | None = await tx.value(queries.ORGANISATION_OF, {"id": campaign_id})
+    if organisation is None:
+        raise NoSuchCampaign(f"there is no campaign {campaign_id}")
+    return organisation
+
+
 async def _after(tx: Tx, organisation_id: int, campaign_id: int, step: Step) -> Campaign | None:
     """The campaign, under its number's turn; None where the step isn't possible."""
     one = await found(tx, organisation_id, campaign_id)

@@ -1,0 +1,104 @@
+"""The people of a campaign as a file: CSV or XLSX, made slice by slice."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import openpyxl
+from openpyxl.cell import WriteOnlyCell
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+from twinline.campaigns import views, words
+from twinline.campaigns.models import Campaign
+from twinline.campaigns.views import Person, Wanted
+from twinline.db import Database
+from twinline.kit import tables
+
+COLUMNS: Final = (
+    "name", "phone", "user_id", "line", "state", "reason", "why", "template", "language", "market", "cost", "sent_at",
+    "delivered_at", "read_at", "replied_at", "failed_at", "button", "opted_out_at", "converted_at",
+)  # fmt: skip
+CSV: Final = "text/csv; charset=utf-8"
+XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+Slices = AsyncIterator[list[Person]]
+
+
+def written(db: Database, one: Campaign, wanted: Wanted, kind: str) -> tuple[AsyncIterator[bytes], str]:
+    """The people of a campaign as "csv" or "xlsx", piece by piece, and its MIME type."""
+    templates = [variant.template for variant in one.what.variants]
+    slices = views.everybody(db, one, wanted)
+    return (as_xlsx(slices, templates), XLSX) if kind == "xlsx" else (as_csv(slices, templates), CSV)
+
+
+async def as_csv(slices: Slices, templates: list[str]) -> AsyncIterator[bytes]:
+    for piece in tables.written([COLUMNS]):
+        yield piece
+    async for people in slices:
+        for number, piece in enumerate(tables.written(_texts(one, templates) for one in people)):
+            if number:  # the first is the byte order mark, which stands at the beginning already
+                yield piece
+
+
+async def as_xlsx(slices: Slices, templates: list[str]) -> AsyncIterator[bytes]:
+    """A worksheet is written to a file first: its end comes before its beginning."""
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("People")
+    sheet.append(COLUMNS)
+    async for people in slices:
+        await asyncio.to_thread(_append, sheet, people, templates)
+    with tempfile.TemporaryFile() as file:
+        await asyncio.to_thread(book.save, file)
+        file.seek(0)
+        while piece := file.read(1 << 16):
+            yield piece
+
+
+def _append(sheet: Any, people: list[Person], templates: list[str]) -> None:
+    for one in people:
+        cells = []
+        for value in map(_for_sheet, _values(one, templates)):
+            cell = WriteOnlyCell(sheet, value=value)
+            if isinstance(value, str):
+                cell.data_type = "s"  # else a text that begins with an equals sign is a formula
+            cells.append(cell)
+        sheet.append(cells)
+
+
+def _for_sheet(value: Any) -> Any:
+    """Worksheets have neither zones nor control characters."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None)
+    return ILLEGAL_CHARACTERS_RE.sub("", value) if isinstance(value, str) else value
+
+
+def _texts(one: Person, templates: list[str]) -> list[str]:
+    found = _values(one, templates)
+    shown = (value.isoformat() if isinstance(value, datetime) else value for value in found)
+    return ["" if value is None else str(value) for value in shown]
+
+
+def _values(one: Person, templates: list[str]) -> list[Any]:
+    return [
+        one.name,
+        f"+{one.phone}" if one.phone else None,
+        one.bsuid,
+        one.line,
+        one.state,
+        one.reason or None,
+        words.reason(one.reason, one.says) or None,
+        templates[one.variant] if one.variant < len(templates) else None,
+        one.language,
+        one.market,
+        one.cost,
+        one.sent_at,
+        one.delivered_at,
+        one.read_at,
+        one.replied_at,
+        one.failed_at,
+        one.button,
+        one.opted_out_at,
+        one.converted_at,
+    ]
