@@ -130,6 +130,19 @@ async def test_what_is_known_of_somebody_is_changed_and_what_they_said_recorded(
     assert (await owner.get(f"{owner.base}/{ana + 99}")).status_code == 404
 
 
+async def test_tags_and_marketing_stand_beside_the_chat(shop: Shop, owner: Desk) -> None:
+    ana = await shop.customer(ANA)
+    beside = f"/inbox/{shop.number_id}/{ana}"
+    panel = await owner.submit(f"{beside}/tags", {"add": "vip, old friend"})
+    assert re.findall(r'class="tag" data-hue="\d">([^<]+)', panel.text) == ["old friend", "vip"]
+    panel = await owner.submit(f"{beside}/tags", {"remove": "vip"})
+    assert re.findall(r'class="tag" data-hue="\d">([^<]+)', panel.text) == ["old friend"]
+    assert (await owner.submit(f"{beside}/tags", {"add": "x" * 60})).status_code == 422
+    assert "Nothing said" in panel.text
+    await shop.writes(ANA, "STOP")
+    assert "Stopped" in (await owner.get(f"{beside}/panel")).text
+
+
 async def test_the_words_of_a_number_and_the_list_are_kept(shop: Shop, owner: Desk) -> None:
     ana = await shop.customer(ANA)
     await owner.does(

@@ -59,7 +59,6 @@ class Place:
     id: int
     display_phone: str
     verified_name: str | None
-    event_seq: int
 
     @property
     def phone(self) -> str:

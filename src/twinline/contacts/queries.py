@@ -15,7 +15,7 @@ ORGANISATION = "SELECT organisation_id FROM numbers WHERE id = %s"
 HOME = "SELECT display_phone, organisation_id FROM numbers WHERE id = %s"
 
 PLACES = """
-SELECT id, display_phone, verified_name, event_seq FROM numbers
+SELECT id, display_phone, verified_name FROM numbers
 WHERE organisation_id = %(organisation)s AND (%(number)s::bigint IS NULL OR id = %(number)s) ORDER BY id
 """
 
@@ -228,7 +228,9 @@ RELEASE = "DELETE FROM suppressions WHERE organisation_id = %s AND key = ANY(%s)
 
 # --- keywords ------------------------------------------------------------------------------------------------------
 
-KEYWORDS = "SELECT language, enabled, stop, start, stopped, started FROM keywords WHERE number_id = %s"
+KEYWORDS = """
+SELECT number_id, language, enabled, stop, start, stopped, started FROM keywords WHERE number_id = ANY(%s)
+"""
 
 KEEP_KEYWORDS = """
 INSERT INTO keywords (number_id, language, enabled, stop, start, stopped, started)

@@ -117,7 +117,7 @@ async def heard(tx: Tx, folded: Folded, now: datetime) -> list[Confirmation]:
     maybe = [said for said in folded.received if said.type in SPOKEN and keywords.may_be(said.text)]
     if not maybe:
         return []
-    words = {number_id: await words_of(tx, number_id) for number_id in sorted({said.number_id for said in maybe})}
+    words = await words_of_all(tx, {said.number_id for said in maybe})
     spoken: dict[int, list[tuple[Said, Match]]] = {}
     for said in maybe:
         if found := keywords.match(said.text, words[said.number_id]):
@@ -167,12 +167,25 @@ def _second(at: int) -> datetime:
 
 async def words_of(tx: Tx, number_id: int) -> list[Words]:
     """The keywords that a number listens to."""
-    own = {row[0]: row[1:] for row in await tx.rows(queries.KEYWORDS, (number_id,))}
+    return (await words_of_all(tx, [number_id]))[number_id]
+
+
+async def words_of_all(tx: Tx, number_ids: Collection[int]) -> dict[int, list[Words]]:
+    """The keywords that numbers listen to, by number."""
+    own: dict[int, dict[str, tuple[Any, ...]]] = {number_id: {} for number_id in number_ids}
+    for number_id, language, *changes in await tx.rows(queries.KEYWORDS, (sorted(number_ids),)):
+        own[number_id][language] = tuple(changes)
+    return {number_id: _listening(changes) for number_id, changes in own.items()}
+
+
+def _listening(own: Mapping[str, tuple[Any, ...]]) -> list[Words]:
+    if not own:
+        return list(keywords.built_in().values())
     found = []
     for language, words in keywords.built_in().items():
-        enabled, stop, start, stopped, started = own.get(language, (True, None, None, None, None))
+        enabled, *changes = own.get(language, (True, None, None, None, None))
         if enabled:
-            found.append(words.changed(stop, start, stopped, started))
+            found.append(words.changed(*changes))
     return found
 
 

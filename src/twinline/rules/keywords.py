@@ -8,7 +8,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Final
 
@@ -93,11 +93,15 @@ def problem(words: Sequence[str]) -> str | None:
 
 def match(text: str | None, words: Iterable[Words]) -> Match | None:
     """What this message asks for, if it is a keyword of any of these languages. A word of both kinds ends marketing."""
-    if not text or not may_be(text) or not (said := normalise(text)):
-        return None
-    everything = tuple(words)
-    for granted in (False, True):
-        for one in everything:
-            if said in map(normalise, one.start if granted else one.stop):
-                return Match(granted, one.language, one.started if granted else one.stopped)
-    return None
+    return _index(tuple(words)).get(normalise(text)) if text and may_be(text) else None
+
+
+@lru_cache(maxsize=1000)
+def _index(words: tuple[Words, ...]) -> Mapping[str, Match]:
+    """What each normalised keyword means. Kept, since nearly every message is looked up and hardly a number differs."""
+    found: dict[str, Match] = {}
+    for granted in (True, False):
+        for one in reversed(words):
+            meant = Match(granted, one.language, one.started if granted else one.stopped)
+            found.update((normalise(word), meant) for word in (one.start if granted else one.stop))
+    return found
