@@ -73,8 +73,9 @@ def create(
         raise typer.BadParameter("Say who gets it: --file, --tag or --segment.", param_hint="--file")
     values = _values(var or [], fallback or [])
     when = Schedule(at, zone, hours, between.split("-") if between else None)
-    conditions = [{"conditions": [{"is": "tag", "tag": name}]} for name in tag or ()]
-    sources = [*conditions, *([{"segment": segment}] if segment is not None else [])]
+    sources: list[dict[str, Any]] = [{"conditions": [{"is": "tag", "tag": name}]} for name in tag or ()]
+    if segment is not None:
+        sources.append({"segment": segment})
     said = {
         "name": name,
         "content": Content([Variant(template, language, values)]),

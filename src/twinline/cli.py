@@ -21,11 +21,12 @@ from typing import IO, Annotated, Any, NoReturn
 import psycopg
 import typer
 
-from twinline import operate, shell, wiring, worker
+from twinline import campaign_cli, operate, shell, wiring, worker
 from twinline.accounts import keys
 from twinline.accounts import service as accounts
 from twinline.accounts.models import ApiKey
 from twinline.app import App
+from twinline.campaigns import service as campaigns
 from twinline.contacts import exchange
 from twinline.contacts import queries as contacting
 from twinline.contacts import service as contacts
@@ -72,6 +73,7 @@ cli.add_typer(user_cli, name="user")
 key_cli = typer.Typer(no_args_is_help=True, help="Keys by which programs use the API.")
 cli.add_typer(key_cli, name="key")
 cli.add_typer(rates_cli, name="rates")
+cli.add_typer(campaign_cli.cli, name="campaign")
 contact_cli = typer.Typer(no_args_is_help=True, help="Who a number knows, and who may be sent marketing.")
 cli.add_typer(contact_cli, name="contact")
 
@@ -104,6 +106,8 @@ def main() -> NoReturn:
         _say(str(error))
     except sending.NoSuchContact as error:
         _say(f"{error}. A phone number is written with its country code, like +351 910 000 000.")
+    except campaigns.OtherCampaign as error:
+        _say(f"This key was used before, for campaign {error.campaign_id}, which is another one. Make a new one.")
     except sending.OtherMessage as error:
         _say(f"This key was used before, for message {error.outbox_id}, which said something else. Make a new one.")
     except GraphError as error:
@@ -411,7 +415,7 @@ def contact_import(
     data: Data = None,
 ) -> None:
     """Take contacts over from a file. Bad lines are named, the rest counts."""
-    done = _run(_contact_import, _settings(data), file, tag or [], suppress, number)
+    done = shell.run(_contact_import, shell.settings(data), file, tag or [], suppress, number)
     for line, why in done.problems:
         typer.echo(f"line {line}: {why}", err=True)
     typer.echo(f"People taken over: {done.people}, of them new: {done.new}.")
@@ -442,7 +446,7 @@ def contact_export(
     data: Data = None,
 ) -> None:
     """Print contacts, or the suppression list, as a CSV file that can be imported again."""
-    text = _run(_contact_export, _settings(data), suppressed, number)
+    text = shell.run(_contact_export, shell.settings(data), suppressed, number)
     if output is None:
         typer.echo(text, nl=False)
     else:
@@ -470,7 +474,9 @@ def contact_tag(
     data: Data = None,
 ) -> None:
     """Give somebody tags, or take some away; prints those that they have then."""
-    typer.echo(", ".join(_run(_contact_tag, _settings(data), who, add or [], remove or [], number)) or "no tags")
+    typer.echo(
+        ", ".join(shell.run(_contact_tag, shell.settings(data), who, add or [], remove or [], number)) or "no tags"
+    )
 
 
 async def _contact_tag(settings: Settings, who: str, add: list[str], remove: list[str], number: str) -> list[str]:
@@ -495,7 +501,7 @@ def contact_opt_out(
     data: Data = None,
 ) -> None:
     """Record that somebody wants no more marketing."""
-    typer.echo(_run(_contact_says, _settings(data), who, False, proof, topic, number))
+    typer.echo(shell.run(_contact_says, shell.settings(data), who, False, proof, topic, number))
 
 
 @contact_cli.command("opt-in")
@@ -507,7 +513,7 @@ def contact_opt_in(
     data: Data = None,
 ) -> None:
     """Record that somebody wants marketing."""
-    typer.echo(_run(_contact_says, _settings(data), who, True, proof, topic, number))
+    typer.echo(shell.run(_contact_says, shell.settings(data), who, True, proof, topic, number))
 
 
 async def _contact_says(settings: Settings, who: str, granted: bool, proof: str, topic: str, number: str) -> str:
@@ -526,7 +532,7 @@ async def _contact_says(settings: Settings, who: str, granted: bool, proof: str,
 
 async def _one_number(tx: Tx, number: str) -> Number:
     found = await numbers.every_number(tx)
-    return _find(found, number) if number else _only(found)
+    return shell.find(found, number) if number else shell.only(found)
 
 
 # --- rates --------------------------------------------------------------------------------------------------------

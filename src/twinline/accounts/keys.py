@@ -24,6 +24,8 @@ SCOPES: Final = MappingProxyType(
         "media:write": "Upload files to send",
         "templates:read": "See templates and their state",
         "templates:write": "Make, change and delete templates",
+        "campaigns:read": "See campaigns, their dry runs, their people and results",
+        "campaigns:write": "Make, plan, start, pause and cancel campaigns, and tell conversions",
         "contacts:read": "See contacts, their tags and fields, and what they said about marketing",
         "contacts:write": "Make and change contacts, record opt-ins and opt-outs, keep the suppression list",
     }

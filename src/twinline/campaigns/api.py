@@ -166,8 +166,8 @@ class Change(In):
     schedule: Schedule | None = None
     limits: dict[str, float] | None = Field(
         default=None,
-        description="When it stops by itself: `failed`, `blocked`, `opted_out` as shares of those sent, `after` so many "
-        "were; and `weekly`, how many campaigns one person gets in seven days.",
+        description="When it stops by itself: `failed`, `blocked`, `opted_out` as shares of those sent, `after` so "
+        "many; and `weekly`, how many campaigns one person gets in seven days.",
         examples=[{"failed": 0.05}],
     )
     routing: Routing | None = None

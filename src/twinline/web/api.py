@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from twinline.accounts import api as accounts
 from twinline.accounts.throttle import Pace
 from twinline.app import App
+from twinline.campaigns import api as campaigns
 from twinline.contacts import api as contacts
 from twinline.inbox import api as inbox
 from twinline.kit import log
@@ -34,10 +35,12 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     inbox.router,
     contacts.router,
     templates.router,
+    campaigns.router,
 )
 
 BODY: Final = 1024 * 1024  # bytes of a JSON body; the longest message has a tenth of it
 FILE: Final = 101 * 1024 * 1024  # the largest document, and the form around it (Meta: supported media types)
+UPLOADS: Final = ("/media", "/lists")
 
 DESCRIPTION: Final = """
 Send WhatsApp messages from a number that also lives on a phone, and see what became of them.
@@ -84,7 +87,7 @@ class Border:
         self._inner = inner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].endswith("/media"):
+        if scope["path"].endswith(UPLOADS):
             receive = _up_to(FILE, receive)
         else:
             try:
