@@ -20,7 +20,8 @@ The body of an event holds ids, and the names of tags, never what people write::
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypedDict
 
 from twinline.db import Tx, as_json
 
@@ -28,9 +29,12 @@ CHANNEL = "twinline"
 
 PUBLISH = """
 WITH new AS (
-    SELECT number_id, body FROM json_to_recordset(%(bodies)s::json) AS r(number_id bigint, body jsonb)
+    SELECT * FROM json_to_recordset(%(rows)s::json)
+        AS r(number_id bigint, body jsonb, budget_tat bigint, phone_seen_at bigint)
 ), counted AS (
-    UPDATE numbers SET event_seq = event_seq + 1 FROM new WHERE id = number_id
+    UPDATE numbers n SET event_seq = event_seq + 1, budget_tat = greatest(n.budget_tat, new.budget_tat),
+        phone_seen_at = greatest(n.phone_seen_at, to_timestamp(new.phone_seen_at))
+    FROM new WHERE id = number_id
     RETURNING id, event_seq, body
 ), written AS (
     INSERT INTO events (number_id, seq, at, body) SELECT id, event_seq, %(at)s, body FROM counted
@@ -43,8 +47,20 @@ SELECT pg_notify(%(channel)s, part) FROM parts
 """
 
 
-async def publish(tx: Tx, bodies: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
+class Marks(TypedDict, total=False):
+    """What of a number's own row changes with an event; each keeps the greater value."""
+
+    budget_tat: int  # microseconds
+    phone_seen_at: int | None  # unix seconds
+
+
+async def publish(
+    tx: Tx,
+    bodies: Mapping[int, Mapping[str, Any]],
+    now: datetime,
+    marks: Mapping[int, Marks] = MappingProxyType({}),
+) -> None:
     """One event for each number. The caller holds the rows of these numbers (``mirror.turn``)."""
-    rows = [{"number_id": number_id, "body": body} for number_id, body in sorted(bodies.items())]
+    rows = [{"number_id": number_id, "body": body, **marks.get(number_id, {})} for number_id, body in bodies.items()]
     if rows:
-        await tx.send(PUBLISH, {"bodies": as_json(rows), "at": now, "channel": CHANNEL})
+        await tx.send(PUBLISH, {"rows": as_json(rows), "at": now, "channel": CHANNEL})

@@ -30,6 +30,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 RECEIVED = Counter("twinline_webhooks_total", "Webhook bodies by what became of them", ["outcome"])
+COMMITTED = RECEIVED.labels("committed")
 BATCH = Histogram(
     "twinline_webhook_batch_bodies", "Bodies committed together", buckets=(1, 2, 5, 10, 25, 50, 100, 200, 400)
 )
@@ -108,7 +109,7 @@ class Hook:
             await done
         except (psycopg.Error, PoolTimeout):
             return self._refuse(503, "unavailable", b"The database is away; please send again.")
-        RECEIVED.labels("committed").inc()
+        COMMITTED.inc()
         return 200, b""
 
     @staticmethod

@@ -277,7 +277,7 @@ async def _fold(
     await news.spread(tx, rows, folded, seen, now)
     for follower in followers:
         await follower(app, tx, folded, now)
-    await events.publish(tx, folded.events, now)
+    await events.publish(tx, folded.events, now, folded.marks)
 
 
 async def _write(tx: Tx, rows: Rows, folded: Folded, now: datetime) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from twinline.app import App
 from twinline.db import Tx
+from twinline.mirror.events import Marks
 from twinline.mirror.fold import StatusRow
 
 
@@ -44,6 +45,7 @@ class Folded:
     statuses: list[StatusRow] = field(default_factory=list)
     numbers_with_notices: set[int] = field(default_factory=set)
     events: dict[int, dict[str, Any]] = field(default_factory=dict)
+    marks: dict[int, Marks] = field(default_factory=dict)
 
     def tell(self, number_id: int, kind: str, *items: Any) -> None:
         """Adds to the event that this transaction publishes; see ``mirror.events`` for the kinds."""

@@ -100,14 +100,14 @@ async def _charge(tx: Tx, rows: Rows, folded: Folded, news: _News, now: datetime
     owner wants it so; echoes also show that the phone is alive.
     """
     moment = microseconds(now)
-    charges, heard = [], []
+    heard = []
     for number_id in sorted(news.charged.keys() | rows.phone_seen.keys()):
         before, n = folded.numbers[number_id].budget_tat, news.charged.get(number_id, 0)
         tat = budget.THROUGHPUT.charge(before, moment, n)
-        charges.append({"id": number_id, "budget_tat": tat, "phone_seen_at": rows.phone_seen.get(number_id)})
+        folded.events.setdefault(number_id, {})  # marks travel with events
+        folded.marks[number_id] = {"budget_tat": tat, "phone_seen_at": rows.phone_seen.get(number_id)}
         if n and before > moment:  # somebody has promised instants
             heard.append(pace.Charge(number_id, n, moment, tat))
-    await tx.send(queries.CHARGE, (as_json(charges),))
     await pace.charged(tx, heard)
 
 

@@ -257,14 +257,6 @@ ON CONFLICT DO NOTHING
 RETURNING number_id, media_id
 """
 
-CHARGE = """
-UPDATE numbers n SET
-    budget_tat = greatest(n.budget_tat, r.budget_tat),
-    phone_seen_at = greatest(n.phone_seen_at, to_timestamp(r.phone_seen_at))
-FROM json_to_recordset(%s::json) AS r(id bigint, budget_tat bigint, phone_seen_at bigint)
-WHERE n.id = r.id
-"""
-
 # --- two contacts turn out to be one ------------------------------------------------------------------------------
 
 LOSER = """
