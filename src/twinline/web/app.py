@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 from twinline.accounts import pages as accounts_pages
 from twinline.accounts.gate import Gate, SecurityHeaders
 from twinline.app import App
+from twinline.campaigns import pages as campaigns_pages
 from twinline.contacts import pages as contacts_pages
 from twinline.costs import pages as costs_pages
 from twinline.db import migrate
@@ -81,6 +82,7 @@ def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
             *numbers_pages.routes(app),
             *costs_pages.routes(app),
             *templates_pages.routes(app),
+            *campaigns_pages.routes(app),
             *contacts_pages.routes(app),
             *inbox_pages.routes(app),
             *picker.routes(app),

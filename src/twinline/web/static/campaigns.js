@@ -1,0 +1,38 @@
+// Making a campaign. Keeping the form and drawing it anew is htmx's (see templates/campaigns/builder.html); here is only
+// what happens between two answers of the server.
+
+const builder = document.getElementById("builder");
+
+document.addEventListener("input", ({ target }) => {
+  if (!target.dataset.search) return;
+  const wanted = target.value.toLowerCase().split(/[\s_]+/).filter(Boolean);
+  for (const found of document.querySelectorAll(target.dataset.search)) {
+    const text = found.textContent.toLowerCase();
+    found.hidden = !wanted.every((word) => text.includes(word));
+  }
+});
+
+document.addEventListener("click", ({ target }) => {
+  if (target.closest("[data-closes]")) target.closest("dialog").close();
+});
+
+if (builder) {
+  const name = builder.querySelector("[data-select]");
+  name?.addEventListener("focus", () => name.select(), { once: true });
+
+  document.body.addEventListener("htmx:beforeRequest", ({ detail }) => {
+    if (detail.requestConfig.verb !== "get") document.getElementById("saved").textContent = "Saving…";
+  });
+  document.body.addEventListener("htmx:sendError", () => {
+    const saved = document.getElementById("saved");
+    saved.textContent = "Not saved yet: Twinline can't be reached.";
+    saved.classList.add("bad");
+  });
+
+  // The field lies over the whole frame, so a file may be let go anywhere in it.
+  for (const kind of ["dragover", "dragleave", "drop"]) {
+    builder.addEventListener(kind, ({ target }) => {
+      target.closest("[data-drop]")?.classList.toggle("over", kind === "dragover");
+    });
+  }
+}
