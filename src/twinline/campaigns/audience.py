@@ -18,6 +18,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
+import orjson
+
 from twinline.app import App
 from twinline.campaigns import lists, writing
 from twinline.campaigns.lists import Entry, Options, Reading
@@ -28,7 +30,7 @@ from twinline.contacts import queries as contacts
 from twinline.contacts.models import ContactError
 from twinline.db import Tx
 from twinline.kit.dialling import region_of
-from twinline.rules.identity import display_name, is_user_id, phone_key, user_key
+from twinline.rules.identity import display_name, phone_key, user_key
 from twinline.rules.refusal import Refusal, Refused
 from twinline.templates.models import Template
 
@@ -77,7 +79,7 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody in the audience. ``reason`` (of ``rules.funnel``) and ``says``: why they don't get it; then there is no
-    ``draft``. ``filled`` has the values by the places of the template.
+    ``draft``. ``frozen`` is that as JSON text. ``filled`` has the values by the places of the template.
     """
 
     key: str
@@ -89,9 +91,13 @@ class Person:
     language: str | None = None
     variant: int = 0
     filled: Mapping[str, str] | None = None
-    draft: dict[str, Any] | None = None
+    frozen: str = ""
     reason: str = ""
     says: str = ""
+
+    @property
+    def draft(self) -> dict[str, Any] | None:
+        return orjson.loads(self.frozen) if self.frozen else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,13 +253,13 @@ class People:
         named = reading.index(reading.called) if reading.called else None
         spoken = reading.index(reading.language) if reading.language else None
         while entries := await asyncio.to_thread(_some, lines):
-            keys = [entry.key for entry in entries if not entry.problem]
+            keys = ["" if entry.problem else entry.key for entry in entries]
             known = {key: Contact(*row) for key, *row in await self._rows(BY_KEYS, keys=keys)}
             yield [
-                self._person(number, known.get(entry.key), entry, _cell(entry, named), _cell(entry, spoken))
-                if not entry.problem
+                self._person(number, key, known.get(key), entry, _cell(entry, named), _cell(entry, spoken))
+                if key
                 else _invalid(entry, number, _cell(entry, named))
-                for entry in entries
+                for key, entry in zip(keys, entries, strict=True)
             ]
 
     async def _filtered(self, filter_: conditions.Filter, number: int) -> AsyncIterator[list[Person]]:
@@ -262,22 +268,26 @@ class People:
         after = 0
         while rows := await self._rows(sql, **named, after=after):
             found = [Contact(*row) for row in rows]
-            yield [self._person(number, contact, None, None, None) for contact in found]
+            yield [self._person(number, contact.key, contact) for contact in found]
             after = found[-1].id
 
     async def _rows(self, sql: str, **named: Any) -> list[tuple[Any, ...]]:
         return await self._tx.rows(sql, {**named, "number": self._one.number_id})
 
     def _person(
-        self, number: int, contact: Contact | None, entry: Entry | None, name: str | None, language: str | None
+        self,
+        number: int,
+        key: str,
+        contact: Contact | None,
+        entry: Entry | None = None,
+        name: str | None = None,
+        language: str | None = None,
     ) -> Person:
-        """Somebody who can be written to; at least one of ``contact`` and ``entry`` is there."""
-        if entry is None:
-            assert contact is not None
-            key, phone, bsuid = contact.key, contact.phone, contact.bsuid
+        """Somebody who can be written to, whom the number knows, or who stands in a list, or both."""
+        if entry is not None:
+            phone, bsuid = (entry.address, None) if key.startswith("p:") else (None, entry.address)
         else:
-            key, by_id = entry.key, is_user_id(entry.address)
-            phone, bsuid = (None, entry.address) if by_id else (entry.address, None)
+            phone, bsuid = (contact.phone, contact.bsuid) if contact else (None, None)
         line = entry.line if entry else None
         called = name or (contact.name if contact else None)
         contact_id = contact.id if contact else None
@@ -308,7 +318,7 @@ class People:
             written.language,
             written.variant,
             written.filled,
-            written.draft,
+            written.frozen,
             written.reason,
             written.says,
         )

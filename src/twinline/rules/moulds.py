@@ -18,7 +18,6 @@ from twinline.rules.templates import Filled, Slot
 # A private character that nobody types; what a person's words have of it is taken out.
 _MARK: Final = "\ue010"
 _MARKED: Final = re.compile(f"{_MARK}([^{_MARK}]*){_MARK}")
-_GAPS: Final = re.compile(r"\s+")
 
 _MEMBERS: Final = {"flow": "flow_token"}
 
@@ -90,9 +89,7 @@ class Mould:
 
 def one_line(text: str) -> str:
     """A value as Meta takes it: no line breaks, no tabs, no runs of spaces (132018)."""
-    if text.isalnum():
-        return text
-    return _GAPS.sub(" ", text.replace(_MARK, "")).strip()
+    return " ".join(text.replace(_MARK, "").split())
 
 
 def _as_value(kind: str, word: str) -> Any:
