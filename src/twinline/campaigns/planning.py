@@ -21,6 +21,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+import orjson
+
 from twinline.app import App
 from twinline.campaigns import audience, feeding, service
 from twinline.campaigns.audience import Person
@@ -273,7 +275,9 @@ class _Planner:
     capped: Mapping[int, datetime]
     missed: Mapping[int, int]
     templates: Sequence[Template]
+    categories: Mapping[tuple[int, str], str]
     people: int = 0
+    asked: dict[tuple[int, str | None, int], Refusal | None] = field(default_factory=dict)
     groups: Counter[str] = field(default_factory=Counter)
     variants: Counter[int] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
@@ -306,6 +310,12 @@ class _Planner:
             dict(await tx.rows(CAPPED, named)),
             dict(await tx.rows(MISSED, named)),
             templates,
+            {
+                (index, template.language): template.category
+                for index, variant in enumerate(one.what.variants)
+                for template in templates
+                if template.name == variant.template
+            },
         )
 
     @property
@@ -362,7 +372,7 @@ class _Planner:
         address = person.phone or person.bsuid or ""
         self.variants[person.variant] += 1
         self.languages[person.language or ""] += 1
-        price = self.tariffs[_category(person)].price(address)
+        price = self.tariffs[self._category(person)].price(address)
         market = f"{price.category}:{price.market}"
         self.markets[market] += 1
         self.prices[market] = price
@@ -370,7 +380,7 @@ class _Planner:
         zone = zone_of(person.phone, self.home)
         self.walls.append(self.zones.setdefault(zone, len(self.zones)))
         amount = None if price.amount is None else plain(price.amount)
-        return {"draft": person.draft, "market": price.market, "cost": amount}
+        return {"draft": orjson.Fragment(person.frozen), "market": price.market, "cost": amount}
 
     def _in_window(self, known: Mapping[str, Any]) -> bool:
         wrote, connected = known["last_inbound_at"], self.sender.connected_at
@@ -381,25 +391,8 @@ class _Planner:
     ) -> tuple[str, str]:
         """The reason why somebody doesn't get it, and the sentence for people; both empty if they do."""
         contact_id = person.contact_id or 0
-        assert person.draft is not None
-        marketing = _category(person) == MARKETING
-        draft = Draft(person.draft["type"], person.draft.get("text"), person.draft.get("content"))
-        found = Recipient(
-            contact_id,
-            person.phone,
-            person.bsuid,
-            None,
-            None,
-            None,
-            known["floor_holder"] if known else "nobody",
-            known["floor_epoch"] if known else 0,
-            known["floor_since"] if known else None,
-            known["floor_until"] if known else None,
-            self.capped.get(contact_id),
-            self.missed.get(contact_id, 0),
-        )
-        lane = Lane.MARKETING if marketing else Lane.UTILITY
-        refused = sending.refusal(self.sender, found, draft, lane, Holder.CAMPAIGN, self.begins, consent)
+        marketing = self._category(person) == MARKETING
+        refused = self._refusal(person, contact_id, known, consent)
         if refused is not None and not refused.rule.startswith("floor."):
             if marketing and consent.why is Why.SUPPRESSED:
                 return "suppressed", refused.text
@@ -410,6 +403,43 @@ class _Planner:
             most = self.one.stops_at.weekly
             return "frequency", f"They got {most} campaigns or more in the last seven days."
         return ("", "") if refused is None else ("floor", refused.text)
+
+    def _refusal(
+        self, person: Person, contact_id: int, known: Mapping[str, Any] | None, consent: Consent
+    ) -> Refusal | None:
+        """What the rules say. Of people of whom nothing is known that a rule asks for, all with one template and the
+        same kind of address are alike, so they are asked about once.
+        """
+        floor = known["floor_holder"] if known else "nobody"
+        missed = self.missed.get(contact_id, 0)
+        capped = self.capped.get(contact_id)
+        alike = (person.variant, person.language, len(person.phone or ""))
+        ordinary = floor == "nobody" and not missed and not capped and consent.allowed
+        if ordinary and alike in self.asked:
+            return self.asked[alike]
+        draft = Draft(**(person.draft or {}))
+        asked = Recipient(
+            contact_id,
+            person.phone,
+            person.bsuid,
+            None,
+            None,
+            None,
+            floor,
+            known["floor_epoch"] if known else 0,
+            known["floor_since"] if known else None,
+            known["floor_until"] if known else None,
+            capped,
+            missed,
+        )
+        lane = Lane.MARKETING if self._category(person) == MARKETING else Lane.UTILITY
+        refused = sending.refusal(self.sender, asked, draft, lane, Holder.CAMPAIGN, self.begins, consent)
+        if ordinary:
+            self.asked[alike] = refused
+        return refused
+
+    def _category(self, person: Person) -> str:
+        return self.categories[person.variant, person.language or ""]
 
     # --- all together ---------------------------------------------------------------------------------------------
 
@@ -549,10 +579,6 @@ def _beginning(one: Campaign, home: str) -> datetime | None:
     if when.at is None:
         return None
     return clocks.moment(when.at, home if when.zone == RECIPIENTS_ZONE else when.zone)
-
-
-def _category(person: Person) -> str:
-    return str(((person.draft or {}).get("content") or {}).get("shown", {}).get("category"))
 
 
 def _lane(template: Template) -> Lane:

@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from json.encoder import encode_basestring as quoted
 from typing import Any, Final
 from urllib.parse import quote
-
-import orjson
 
 from twinline.app import App
 from twinline.campaigns.models import Content, Variant
@@ -52,12 +51,14 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One person's message. ``draft`` is a ``sending.models.Draft``; None with a ``reason`` of ``rules.funnel``."""
+    """One person's message. ``frozen`` is a ``sending.models.Draft`` as JSON text, since nobody reads it a hundred
+    thousand times; empty with a ``reason`` of ``rules.funnel``.
+    """
 
     variant: int
     language: str
     filled: dict[str, str]
-    draft: dict[str, Any] | None
+    frozen: str
     reason: str = ""
     says: str = ""
 
@@ -89,8 +90,8 @@ class Writer:
         filled = {key: value for key, way in prepared.ways[known.source] if (value := way(known))}
         cast = prepared.mould.cast(filled)
         reason, says = _wrong(cast)
-        draft = None if reason else {"type": "template", "text": cast.text, "content": orjson.loads(cast.content)}
-        return Written(variant, language, filled, draft, reason, says)
+        frozen = "" if reason else f'{{"type":"template","text":{quoted(cast.text)},"content":{cast.content}}}'
+        return Written(variant, language, filled, frozen, reason, says)
 
 
 @dataclass(frozen=True, slots=True)
