@@ -196,7 +196,7 @@ async def test_a_program_gives_people_one_by_one(planner: Planner) -> None:
     entries = [
         {"to": "+351910000001", "values": {"Nome": 'Ana "A"\nSousa', "Cidade": "=Porto"}},
         {"to": "US.13491208655302741918", "language": "es", "values": {"Nome": "Dani"}},
-        {"to": "nobody"},
+        {"to": "nobody\ud83d"},
     ]
     found = await lists.bring_list(planner.app, planner.bakery.organisation_id, entries, country="PT")
     assert (found.people, found.bad, list(found.columns)) == (2, 1, ["to", "language", "Nome", "Cidade"])

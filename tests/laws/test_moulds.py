@@ -84,6 +84,7 @@ def test_a_value_is_one_line_and_stays_so(text: str) -> None:
     assert one_line(line) == line
     assert "\n" not in line
     assert "  " not in line
+    assert "\0" not in line
 
 
 def test_what_becomes_too_long_is_told_with_its_length() -> None:

@@ -25,6 +25,8 @@ from twinline.rules.audience import Layout, layout
 from twinline.rules.identity import is_user_id, phone_key, user_key
 from twinline.rules.refusal import Refusal, Refused
 
+FORM: Final = 1
+"""Of what is kept of a reading; when that changes, lists are read anew."""
 LOOKED_AT: Final = 200
 """Lines by which the columns are judged."""
 SHOWN: Final = 100
@@ -120,7 +122,7 @@ async def bring(
         says = f"The file has {len(data) / 1_048_576:.1f} MB; up to {tables.MOST_BYTES >> 20} MB can be read."
         raise _refused("size", says, "Save only the list of people, or split it.")
     file = hashlib.sha256(data).hexdigest()[:40]
-    about = {"name": " ".join(name.split())[-200:] or "list"}
+    about = {"name": _sound(" ".join(name.split()))[-200:] or "list"}
     reading = await asyncio.to_thread(_read, app.files, organisation_id, file, about, data, options, country)
     await asyncio.to_thread(_keep, app.files, _place(organisation_id, file), data, about)
     return reading
@@ -139,7 +141,13 @@ async def bring_list(app: App, organisation_id: int, entries: Iterable[Mapping[s
         values = one.get("values") or {}
         writer.writerow([one.get("to") or "", one.get("language") or "", *(values.get(name, "") for name in names)])
     options = Options(phone="to", language="language", header=True, encoding="utf-8")
-    return await bring(app, organisation_id, "list.csv", buffer.getvalue().encode(), country=country, options=options)
+    data = _sound(buffer.getvalue()).encode()
+    return await bring(app, organisation_id, "list.csv", data, country=country, options=options)
+
+
+def _sound(text: str) -> str:
+    """Without halves of characters, which JSON can bring and no file can hold."""
+    return text.encode(errors="replace").decode()
 
 
 async def read(app: App, organisation_id: int, file: str, options: Options, *, country: str) -> Reading:
@@ -179,7 +187,7 @@ def _place(organisation_id: int, file: str) -> str:
 
 
 def _digest(options: Options, country: str) -> str:
-    said = orjson.dumps([asdict(options), options.country or country], option=orjson.OPT_SORT_KEYS)
+    said = orjson.dumps([FORM, asdict(options), options.country or country], option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(said).hexdigest()[:16]
 
 

@@ -15,10 +15,11 @@ from typing import Any, Final
 from twinline.rules import templates
 from twinline.rules.templates import Filled, Slot
 
-# A private character that nobody types; what a person's words have of it is taken out.
+# A private character that nobody types; it is taken out of people's words, as is what no database can keep.
 _MARK: Final = "\ue010"
 _MARKED: Final = re.compile(f"{_MARK}([^{_MARK}]*){_MARK}")
 
+_NOTHING: Final = str.maketrans("", "", f"{_MARK}\0")
 _MEMBERS: Final = {"flow": "flow_token"}
 
 Part = tuple[str, str | None]
@@ -89,7 +90,7 @@ class Mould:
 
 def one_line(text: str) -> str:
     """A value as Meta takes it: no line breaks, no tabs, no runs of spaces (132018)."""
-    return " ".join(text.replace(_MARK, "").split())
+    return " ".join(text.translate(_NOTHING).split())
 
 
 def _as_value(kind: str, word: str) -> Any:
