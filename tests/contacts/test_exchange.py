@@ -70,6 +70,14 @@ async def test_importing_twice_changes_nothing_more(shop: Shop) -> None:
     assert (await shop.dicts(known), await shop.dicts(words)) == before
 
 
+async def test_two_spellings_of_a_phone_are_one_person(shop: Shop) -> None:
+    done = await imports(shop, "phone,name,tags\n+55 11 98123-4567,Bia,a\n55 11 8123 4567,Bia Sá,b\n")
+    assert (done.people, done.new, done.problems) == (1, 1, [])
+    [bia] = await shop.dicts("SELECT custom_name, tags FROM contacts")
+    assert bia == {"custom_name": "Bia Sá", "tags": ["a", "b"]}
+    assert (await imports(shop, "phone\n+52 1 55 1234 5678\n+52 55 1234 5678\n")).new == 1
+
+
 async def test_an_old_yes_in_a_file_doesnt_undo_a_stop(shop: Shop) -> None:
     ana = await shop.customer(ANA)
     await shop.writes(ANA, "STOP")

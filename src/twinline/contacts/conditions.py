@@ -1,8 +1,8 @@
 """What contacts can be chosen by: a table of conditions, which page, API, segments and campaigns share.
 
 A condition has a name, the words under which people choose it, what it asks for, and its SQL. In that, ``k`` is the
-contact, ``c`` its chat (or NULL), ``%(now)s`` the moment; ``{value}`` stands for an argument. A filter is a list of
-``{"is": name, argument: value, …}``, all of which have to hold; that is what segments keep.
+contact, ``c`` its chat (or NULL), ``%(number)s`` the number, ``%(now)s`` the moment; ``{value}`` is an argument.
+A filter is a list of ``{"is": name, argument: value, …}``, all of which have to hold; that is what segments keep.
 
 A feature that stands above adds what only it knows (``add``), as campaigns do with who replied to one.
 """
@@ -89,7 +89,7 @@ _STOPPED = """(k.opted_out OR EXISTS (
 ), true))"""
 
 _OPEN = """coalesce(c.last_inbound_at > %(now)s - interval '24 hours' AND c.last_inbound_at >=
-    (SELECT n.connected_at FROM numbers n WHERE n.id = k.number_id), false)"""
+    (SELECT n.connected_at FROM numbers n WHERE n.id = %(number)s), false)"""
 
 CONDITIONS: Final[dict[str, Condition]] = {
     condition.name: condition

@@ -239,8 +239,6 @@ ON CONFLICT (number_id, language) DO UPDATE SET enabled = excluded.enabled, stop
     start = excluded.start, stopped = excluded.stopped, started = excluded.started
 """
 
-FORGET_KEYWORDS = "DELETE FROM keywords WHERE number_id = %s AND language = %s"
-
 
 async def organisation_of(tx: Tx, number_id: int) -> int | None:
     found: int | None = await tx.value(ORGANISATION, (number_id,))
