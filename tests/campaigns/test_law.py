@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.campaigns.bakery import Bakery, bakery, clock, meta
 from tests.campaigns.test_running import paused
@@ -152,6 +152,9 @@ class World:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(STEPS), max_size=25), st.integers(2, 14))
+@example(["look", "plan", "answered", "pause", "answered", "silent", "lost", "resume", "look", "dies"], 9)
+@example(["look", "plan", "cancel", "silent", "dies", "delivered"], 9)
+@example(["look", "plan", "template paused", "look", "pause", "dies", "resume", "delivered"], 9)
 async def test_whatever_happens_nobody_gets_it_twice_and_everybodys_state_is_true(
     bakery: Bakery, steps: list[str], count: int
 ) -> None:
