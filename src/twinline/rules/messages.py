@@ -62,6 +62,22 @@ MEDIA: Final = MappingProxyType(
     }
 )
 """Kind → largest size in bytes and accepted formats (Meta: media reference, supported media types)."""
+_FORMATS: Final = MappingProxyType(
+    {
+        "image/jpeg": "JPEG",
+        "image/png": "PNG",
+        "image/webp": "WebP",
+        "video/mp4": "MP4",
+        "video/3gpp": "3GP",
+        "audio/aac": "AAC",
+        "audio/amr": "AMR",
+        "audio/mpeg": "MP3",
+        "audio/mp4": "M4A",
+        VOICE: "Ogg with Opus",
+        **dict(zip(DOCUMENTS, ("plain text", "PDF", "DOC", "DOCX", "XLS", "XLSX", "PPT", "PPTX"), strict=True)),
+    }
+)
+"""As people call them."""
 STICKER_SIDE: Final = 512
 """Pixels, both ways."""
 
@@ -211,10 +227,11 @@ def media(kind: str, content: Mapping[str, Any]) -> Refusal | None:
     kind = "animated sticker" if kind == "sticker" and content.get("animated") else kind
     largest, formats = MEDIA[kind]
     if mime.lower() not in formats:
+        known = mime if mime != "application/octet-stream" else ""
         return Refusal(
             "media.format",
-            f"WhatsApp doesn't accept {mime or 'this format'} as {_a(kind)}.",
-            f"Use one of: {', '.join(formats)}.",
+            f"WhatsApp doesn't accept {_FORMATS.get(mime.lower()) or known or 'this format'} as {_a(kind)}.",
+            f"Use one of: {', '.join(_FORMATS[one] for one in formats)}.",
         )
     if size == 0:
         return Refusal("media.empty", "The file is empty.", "Choose another file.")
