@@ -34,6 +34,15 @@ def test_without_a_header_the_columns_have_numbers_and_nobody_is_lost() -> None:
     assert found.columns == ("Column 1", "Column 2", "Column 3", "Column 4", "Column 5")
 
 
+def test_somebody_with_a_bad_number_in_the_first_line_is_no_header() -> None:
+    rows = [["Olga", "1,5512E+12"], ["Ana", "910000001"], ["Rui", "910000002"]]
+    assert layout(rows, number).header is None
+
+
+def test_years_in_the_name_of_a_column_are_no_number() -> None:
+    assert layout([["Vendas 2025-2026", "Tel"], ["12", "910000001"], ["3", "910000002"]], number).header == 0
+
+
 def test_a_title_above_the_table_is_no_header() -> None:
     assert layout([["Clientes 2026"], [], *LIST], number).header == 2
 

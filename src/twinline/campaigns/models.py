@@ -18,7 +18,8 @@ class Variant:
     ``languages``: those of the template that may be sent, the first one to whoever's language isn't among them.
     ``values`` says what stands in each place of the template (``body.1``, ``header.image``, ``buttons.0``; see
     templates): ``{"column": "First name"}``, ``{"field": "city"}``, ``{"text": "Hello"}``, each with an optional
-    ``"fallback"``; ``header`` and buttons are places like the others. ``share`` is a weight: 1 and 1 is half and half.
+    ``"fallback"`` (all ways are in ``campaigns.writing``); ``header`` and buttons are places like the others.
+    ``share`` is a weight: 1 and 1 is half and half.
     """
 
     template: str

@@ -80,7 +80,7 @@ def layout(rows: Sequence[Row], is_number: Callable[[str], bool], *, header: boo
     """Reads the first rows of a table. ``header`` says whether the columns have names; None: find out.
 
     The names stand in the first row that is about as wide as the table, which leaves out a title above them, unless
-    that row already holds a telephone number.
+    that row is about somebody.
     """
     width = max((len(row) for row in rows), default=0)
     usual = max(
@@ -88,13 +88,20 @@ def layout(rows: Sequence[Row], is_number: Callable[[str], bool], *, header: boo
     )[0]
     wide = [at for at, row in enumerate(rows[:HEADER_WITHIN]) if 2 * sum(map(bool, row)) >= max(usual, 1)]
     at = wide[0] if wide else None
-    if header is False or at is None or (header is None and any(map(is_number, rows[at]))):
+    if header is False or at is None or (header is None and _tells(rows, at, is_number)):
         at = None
     body = rows if at is None else rows[at + 1 :]
     names = unlike(() if at is None else rows[at], width)
     plain = [plainly(name) for name in names]
     language, name = (next((n for n, one in enumerate(plain) if one in words), None) for words in (LANGUAGE, NAME))
     return Layout(names, at, _phone(plain, body, is_number), language, name)
+
+
+def _tells(rows: Sequence[Row], at: int, is_number: Callable[[str], bool]) -> bool:
+    """Whether a row is about somebody, rather than naming the columns. A number may be there that can't be read."""
+    phone = _phone([""] * max(map(len, rows)), rows, is_number)
+    cell = rows[at][phone] if phone is not None and phone < len(rows[at]) else ""
+    return any(map(is_number, rows[at])) or sum(map(str.isdecimal, cell)) >= 5
 
 
 def unlike(names: Iterable[str], width: int) -> tuple[str, ...]:
