@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from tests.campaigns.bakery import Bakery, bakery, clock, meta
 from tests.fixtures import wire
-from tests.fixtures.wire import BAKERY, Human
+from tests.fixtures.wire import Human
 
-from twinline.app import App
-from twinline.campaigns import jobs, lists, planning, service
+from twinline.campaigns import lists, planning, service
 from twinline.campaigns.models import Campaign, Content, Schedule, Variant
 from twinline.campaigns.planning import Plan
 from twinline.contacts import service as contacts
@@ -150,6 +149,53 @@ async def test_planning_again_and_a_job_that_runs_twice_change_nothing(bakery: B
     again = await replanned(bakery, one)
     assert (again.people, again.sendable) == (plan.people, plan.sendable) == (2, 2)
     assert len(await bakery.people(one)) == 2
+
+
+async def test_whoever_got_it_first_keeps_it_and_gets_it_no_second_time(bakery: Bakery) -> None:
+    await says_a_name(bakery)
+    one, _ = await planned(bakery, await listed(bakery, "+351910000001,Ana", "+351910000002,Bea"))
+    ana = next(row["id"] for row in await bakery.people(one) if row["name"] == "Ana")
+    async with bakery.app.db.transaction() as tx:
+        assert await service.try_first(bakery.app, tx, bakery.organisation_id, one.id, [ana]) == 1
+    await bakery.goes_on()
+    plan = await replanned(bakery, one)
+    assert (plan.sendable, counted(plan)) == (1, {"tried": 1})
+    await bakery.does(service.start, one)
+    await bakery.goes_on()
+    assert bakery.reached == ["351910000001", "351910000002"]
+
+
+async def test_nobody_is_left_and_the_dry_run_says_why(bakery: Bakery) -> None:
+    await says_a_name(bakery)
+    _, plan = await planned(bakery, await listed(bakery, "+14155552671,Sam"))
+    assert (plan.people, plan.sendable, plan.ends, plan.days) == (1, 0, None, 0)
+    assert counted(plan) == {"us_marketing": 1}
+
+
+async def test_two_templates_are_compared_on_like_numbers_of_people(bakery: Bakery) -> None:
+    await bakery.template("summer")
+    content = Content([Variant("spring", ["en"], share=3), Variant("summer", ["en"])])
+    _, plan = await planned(bakery, await listed(bakery, *many(200)), content=content)
+    assert sum(plan.variants) == plan.sendable == 200
+    assert plan.variants[0] > 2 * plan.variants[1] > 0
+
+
+async def test_a_full_portfolio_holds_a_campaign_until_places_come_free(bakery: Bakery) -> None:
+    await says_a_name(bakery)
+    one, plan = await planned(bakery, await listed(bakery, *many(20)))
+    assert plan.days == 1
+    shop, now = bakery.shop, bakery.clock.now()
+    async with shop.app.db.transaction() as tx:  # meanwhile other numbers of the business were busy
+        await portfolio.reach(tx, shop.number_id, [(10_000 + n, n) for n in range(232)], now)
+    await bakery.does(service.start, one)
+    await bakery.goes_on()
+    held = await bakery.found(one)
+    assert (held.state, held.reason) == ("held", "portfolio.full")
+    assert "250 people in 24 hours" in held.says
+    assert len(bakery.reached) == 5
+    bakery.clock.advance(hours=25)
+    await bakery.goes_on()
+    assert len(bakery.reached) == len(set(bakery.reached)) == 20
 
 
 async def test_a_plan_that_breaks_in_the_middle_leaves_nothing_behind_and_begins_anew(
@@ -357,23 +403,9 @@ async def test_the_first_campaign_of_a_young_number_is_told(bakery: Bakery) -> N
     assert "young_number" not in warned(plan)
 
 
-async def test_what_stands_still_is_told_before_anybody_presses_start(bakery: Bakery, app: App) -> None:
+async def test_what_stands_still_is_told_before_anybody_presses_start(bakery: Bakery) -> None:
     await says_a_name(bakery)
     await bakery.shop.execute("UPDATE numbers SET state = 'offboarded', state_since = now()")
     _, plan = await planned(bakery, await listed(bakery, "+351910000001,Ana"))
     assert plan.sendable == 1
     assert "stopped" in warned(plan)
-
-
-def test_every_refusal_of_the_guard_belongs_to_a_reason() -> None:
-    assert funnel.reason_of("floor.person_speaks").code == "floor"
-    assert funnel.reason_of("recipient.impossible").code == "recipient"
-    assert funnel.reason_of("template.missing").code == "missing"
-    assert funnel.reason_of("number.connecting").code == "number"
-    assert funnel.reason_of("text.too_long").code == "other"
-    assert [reason.code for reason in funnel.REASONS.values() if reason.waits] == ["floor"]
-
-
-def test_planning_is_a_job() -> None:
-    assert service.PLAN in jobs.blueprint.tasks
-    assert BAKERY.phone

@@ -122,7 +122,9 @@ SELECT EXISTS (SELECT FROM campaigns WHERE number_id = %(number)s AND id <> %(ca
 
 # --- what is written ----------------------------------------------------------------------------------------------
 
-FORGET = "DELETE FROM recipients WHERE number_id = %(number)s AND campaign_id = %(campaign)s"
+# Whoever got it when it was tried on a few keeps their row, and gets it no second time.
+FORGET = "DELETE FROM recipients WHERE number_id = %(number)s AND campaign_id = %(campaign)s AND outbox_id IS NULL"
+HAVE_IT = "SELECT key, contact_id FROM recipients WHERE number_id = %(number)s AND campaign_id = %(campaign)s"
 
 WRITE = """
 INSERT INTO recipients (number_id, campaign_id, key, contact_id, phone, bsuid, name, line, language, variant, filled,
@@ -253,8 +255,8 @@ async def _give_up(app: App, organisation_id: int, campaign_id: int, why: Refusa
 async def _plan(app: App, tx: Tx, one: Campaign) -> None:
     now = app.clock.now()
     people = await audience.people(app, tx, one, now)
-    planner = await _Planner.of(tx, one, people.templates, now)
     await tx.execute(FORGET, {"number": one.number_id, "campaign": one.id})
+    planner = await _Planner.of(tx, one, people.templates, now)
     async for found in people:
         await tx.execute(WRITE, {**planner.named, "rows": as_json(await planner.judge(tx, found))})
     made = await planner.finish(tx)
@@ -274,6 +276,7 @@ class _Planner:
     tariffs: Mapping[str, Tariff]
     capped: Mapping[int, datetime]
     missed: Mapping[int, int]
+    have_it: Collection[str | int]
     templates: Sequence[Template]
     categories: Mapping[tuple[int, str], str]
     people: int = 0
@@ -309,6 +312,7 @@ class _Planner:
             tariffs,
             dict(await tx.rows(CAPPED, named)),
             dict(await tx.rows(MISSED, named)),
+            {name for row in await tx.rows(HAVE_IT, {**named, "campaign": one.id}) for name in row if name is not None},
             templates,
             {
                 (index, template.language): template.category
@@ -391,6 +395,8 @@ class _Planner:
     ) -> tuple[str, str]:
         """The reason why somebody doesn't get it, and the sentence for people; both empty if they do."""
         contact_id = person.contact_id or 0
+        if person.key in self.have_it or contact_id in self.have_it:
+            return "tried", "They got it when this campaign was sent to a few people first."
         marketing = self._category(person) == MARKETING
         refused = self._refusal(person, contact_id, known, consent)
         if refused is not None and not refused.rule.startswith("floor."):
