@@ -133,10 +133,11 @@ UPDATE recipients SET state = %(state)s, reason = '', says = '', outbox_id = NUL
 WHERE number_id = %(number)s AND campaign_id = %(campaign)s AND outbox_id = ANY(%(outbox)s)
 """
 
+# Whose row may still wait there; the row itself knows.
 IN_OUTBOX = """
 SELECT outbox_id FROM recipients
 WHERE number_id = %(number)s AND campaign_id = %(campaign)s AND outbox_id IS NOT NULL
-  AND state IN ('queued', 'sending', 'held')
+  AND state IN ('queued', 'sending', 'held', 'in_doubt')
 """
 
 WAITING = """
