@@ -130,7 +130,8 @@ async def _create(
             reading = await _bring(app, sender.organisation_id, sender.id, file, phone_column)
             sources = [{"file": reading.file, **reading.options}, *sources]
         made = {**said, "audience": {"sources": sources}}
-        asked = [said | {"content": said["content"].as_json(), "schedule": said["schedule"].as_json()}, sources]
+        what = {"content": said["content"].as_json(), "schedule": said["schedule"].as_json()}
+        asked = [sender.id, said | what, sources]
         digest = hashlib.sha256(as_json(asked).encode()).digest()
         async with app.db.transaction() as tx:
             audience.sources_of(made["audience"])

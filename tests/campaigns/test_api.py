@@ -194,6 +194,12 @@ async def test_conversions_are_told_once_and_priced(bakery: Bakery, program: Pro
     await bakery.look()
     await bakery.shop.execute("UPDATE recipients SET cost = 0.05")
     assert [(await program.posts(f"{where}/conversions", order))["new"] for _ in range(2)] == [True, False]
+    [ana, bea] = (await program.gets(f"{where}/recipients"))["recipients"]
+    seen = await program.gets(f"{where}/recipients/{ana['id']}")
+    assert (seen["text"], [one["key"] for one in seen["conversions"]]) == ("Spring is here.", ["order-1"])
+    assert {name: seen[name] for name in ana} == ana
+    assert (await program.gets(f"{where}/recipients/{bea['id']}"))["conversions"] == []
+    assert (await program.is_refused(404, "GET", f"{where}/recipients/999"))["code"] == "recipient.unknown"
     told = await program.gets(f"{where}/results")
     assert (told["converted"], told["value"], told["spent"]) == (1, {"EUR": "19.9"}, "0.10")
     assert {name: float(cost) for name, cost in told["cost_per"].items() if cost} == {

@@ -346,6 +346,14 @@ class People(Out):
     next: str | None = Field(description="Give it as `cursor` to read on; null at the end.")
 
 
+class Detail(Person):
+    text: str | None = Field(description="What they read, or will: frozen by the planning. Null: left out.")
+    filled: dict[str, str] = Field(description="The values by the template's places.")
+    wamid: str | None
+    reply_wamid: str | None = Field(description="The first message with which they answered.")
+    conversions: list[dict[str, Any]]
+
+
 class Cause(Out):
     reason: str
     says: str
@@ -473,7 +481,8 @@ async def create_campaign(
     app: Here, who: Writer, number_id: Written, new: New, idempotency_key: ONCE = None
 ) -> Campaign:
     """A draft. Plan it, look at the dry run, then start it: nothing is sent before."""
-    request = hashlib.sha256(orjson.dumps(new.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).digest()
+    asked = [number_id, new.model_dump(mode="json")]
+    request = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
     try:
         async with app.db.transaction() as tx:
             made = await service.create(
@@ -654,6 +663,18 @@ async def list_recipients(
     return People(recipients=[Person.of(row) for row in found[:limit]], next=str(found[limit - 1].id) if more else None)
 
 
+@router.get("/campaigns/{campaign_id}/recipients/{recipient_id}", summary="One of its people")
+async def get_recipient(app: Here, who: Reader, number_id: Read, campaign_id: Id, recipient_id: Id) -> Detail:
+    """What became of them, and what they read: also before anything was sent, as a preview."""
+    async with app.db.transaction() as tx:
+        one = await _one(tx, who, number_id, campaign_id)
+        found = await views.person(tx, number_id, one.id, recipient_id)
+    if found is None:
+        raise _nobody(recipient_id)
+    person, more = found
+    return Detail.model_validate({**Person.of(person).model_dump(), **more, "conversions": more["conversions"] or []})
+
+
 @router.get(
     "/campaigns/{campaign_id}/recipients.{kind}", summary="Download a campaign's people", response_class=Response
 )
@@ -782,13 +803,17 @@ async def _one(tx: Tx, who: Caller, number_id: int, campaign_id: int) -> Row:
 async def _recipient(tx: Tx, one: Row, whom: int | str) -> int:
     found = await conversions.find(tx, one, whom)
     if found is None:
-        raise ApiError(
-            404,
-            "recipient.unknown",
-            f"{whom} isn't among this campaign's people.",
-            "GET …/recipients lists them; who isn't in the audience can't get it.",
-        )
+        raise _nobody(whom)
     return found
+
+
+def _nobody(whom: int | str) -> ApiError:
+    return ApiError(
+        404,
+        "recipient.unknown",
+        f"{whom} isn't among this campaign's people.",
+        "GET …/recipients lists them; who isn't in the audience can't get it.",
+    )
 
 
 async def _audience(app: App, tx: Tx, organisation_id: int, number_id: int, asked: Audience) -> dict[str, Any]:

@@ -243,6 +243,16 @@ PEOPLE = f"""
 SELECT {_PERSON} FROM recipients r {_FILTERED} AND r.id > %(after)s ORDER BY r.id LIMIT %(limit)s
 """
 
+PERSON = f"""
+SELECT {_PERSON} FROM recipients r
+WHERE r.number_id = %(number)s AND r.campaign_id = %(campaign)s AND r.id = %(id)s
+"""
+
+WRITTEN = """
+SELECT draft->>'text' AS text, filled, wamid, reply_wamid, conversion->'told' AS conversions FROM recipients
+WHERE number_id = %(number)s AND campaign_id = %(campaign)s AND id = %(id)s
+"""
+
 COUNT_PEOPLE = f"SELECT count(*) FROM recipients r {_FILTERED}"
 
 VARIANTS = """
@@ -366,6 +376,13 @@ async def people(
 ) -> list[Person]:
     named = wanted.named(number_id, campaign_id) | {"after": after, "limit": limit}
     return await tx.all(Person, PEOPLE, named)
+
+
+async def person(tx: Tx, number_id: int, campaign_id: int, recipient_id: int) -> tuple[Person, dict[str, Any]] | None:
+    """One of them; and what they read (``text``, ``filled``), as which message, their reply, and their conversions."""
+    named = {"number": number_id, "campaign": campaign_id, "id": recipient_id}
+    found = await tx.one(Person, PERSON, named)
+    return None if found is None else (found, (await tx.dicts(WRITTEN, named))[0])
 
 
 async def count_people(tx: Tx, number_id: int, campaign_id: int, wanted: Wanted) -> int:
