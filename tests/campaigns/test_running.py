@@ -273,7 +273,8 @@ async def test_a_campaign_stops_itself_when_too_many_fail_and_a_person_may_let_i
 
 async def test_people_who_say_stop_or_tell_whatsapp_so_are_counted_and_stop_it(bakery: Bakery) -> None:
     people = phones(6)
-    one = await bakery.campaign(people, limits={"opted_out": 0.4, "blocked": 0, "after": 4}, schedule=Schedule(hours=100))
+    limits = {"opted_out": 0.4, "blocked": 0, "after": 4}
+    one = await bakery.campaign(people, limits=limits, schedule=Schedule(hours=100))
     await bakery.does(service.start, one)
     while len(bakery.reached) < 5:
         bakery.clock.advance(hours=1)

@@ -231,8 +231,8 @@ async def _full(tx: Tx, one: Campaign, now: datetime) -> Refusal | None:
 
 
 async def _places(tx: Tx, one: Campaign, now: datetime, memory: Memory) -> int:
-    """How many people the portfolio's limit lets it feed. Where they are few it is asked each time, since another number
-    may take them; else every few seconds, and meanwhile whoever is fed takes one.
+    """How many people the portfolio's limit lets it feed. Where they are few it is asked each time, since another
+    number may take them; else every few seconds, and meanwhile whoever is fed takes one.
     """
     asked, places = memory.places.get(one.number_id, (now, 0))
     if places < FEW_PLACES or asked + TALLY_EVERY <= now:
