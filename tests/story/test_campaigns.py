@@ -8,12 +8,14 @@ from pathlib import Path
 
 import httpx
 import openpyxl
+import pytest
 from tests.story.conftest import BIN, CLEAN, PATIENCE, Operator, Phone, data_folder, database, until
 
 DOCS = Path(__file__).parents[2] / "docs" / "campaigns.md"
 ANA, BEA = "351910009001", "351910009002"
 
 
+@pytest.mark.timeout(300)  # a dozen commands, each a process
 def test_the_examples_of_the_documentation_do_what_it_says(database_server: str, tmp_path: Path) -> None:
     examples = "\n".join(re.findall(r"```sh\n(.*?)```", DOCS.read_text(), re.DOTALL))
     with data_folder() as folder, database(database_server) as url:
@@ -27,7 +29,7 @@ def test_the_examples_of_the_documentation_do_what_it_says(database_server: str,
             env = {**CLEAN, **operator.env, "TWINLINE_DATA": str(folder), "PATH": f"{BIN}:{os.environ['PATH']}"}
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True,
-                timeout=3 * PATIENCE, check=False, stdin=subprocess.DEVNULL,
+                timeout=6 * PATIENCE, check=False, stdin=subprocess.DEVNULL,
             )  # fmt: skip
             assert done.returncode == 0, done.stdout + done.stderr
             assert "line 4:" in done.stderr, "the command names the bad line"
