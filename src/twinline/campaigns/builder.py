@@ -33,6 +33,7 @@ TYPED: Final = "list.csv"  # what lists.bring_list calls what was typed in
 MOST_TYPED: Final = 2_000
 CONTACT: Final = {"contact:name": "Name", "contact:first_name": "First name", "contact:phone": "Phone number"}
 NOTHING: Final[Mapping[str, Any]] = {
+    "skip": 0,
     "who": "",
     "about": "",
     "bubble": None,
@@ -64,15 +65,15 @@ class Builder:
 
     # --- drawing --------------------------------------------------------------------------------------------------
 
-    async def shown(self, tx: Tx, one: Campaign, number: Number, *, wrong: str = "") -> dict[str, Any]:
-        """Everything that the form's templates need."""
+    async def shown(self, tx: Tx, one: Campaign, number: Number, *, skip: int = 0) -> dict[str, Any]:
+        """Everything that the form's templates need. ``skip``: how many people stand before the one in the preview."""
         organisation = one.organisation_id
         known = await choices(tx, number.id)
         fields = {field.key: field.label for field in await contacts.fields(tx, organisation)}
-        who = await self._audience(tx, one, wrong)
+        who = await self._audience(tx, one)
         columns = _columns(who)
         picked = forms.chosen(one.what, known)
-        drawn, missing = await self._preview(tx, one, known, who)
+        drawn, missing = await self._preview(tx, one, known, who, skip)
         return {
             "oob": False,
             "several": len(await numbers.numbers(tx, organisation)) > 1,
@@ -96,9 +97,9 @@ class Builder:
             "words_of": template_words,
         }
 
-    async def _audience(self, tx: Tx, one: Campaign, wrong: str = "") -> Audience:
+    async def _audience(self, tx: Tx, one: Campaign) -> Audience:
         sources = one.audience.get("sources") or []
-        found = Audience(wrong=wrong)
+        found = Audience()
         if not sources:
             return found
         first = sources[0]
@@ -109,17 +110,17 @@ class Builder:
                 assert source.file is not None
                 reading = await lists.read(self._app, one.organisation_id, source.file, source.options, country=country)
             except Refused as refused:
-                return replace(found, wrong=wrong or said(refused))
+                return replace(found, wrong=said(refused))
             if reading.name == TYPED:
                 typed = await asyncio.to_thread(_typed, self._app, one.organisation_id, reading)
-                found = Audience("list", list=typed, wrong=wrong)
+                found = Audience("list", list=typed)
             else:
-                found = Audience("file", reading=reading, wrong=wrong)
+                found = Audience("file", reading=reading)
         elif "segment" in first:
-            found = Audience("segment", segment=first["segment"], wrong=wrong)
+            found = Audience("segment", segment=first["segment"])
         else:
             named = [one["conditions"][0].get("tag", "") for one in sources if one.get("conditions")]
-            found = Audience("tags", tags=named, wrong=wrong)
+            found = Audience("tags", tags=named)
         try:
             now = self._app.clock.now()
             reach = await audience.size(self._app, tx, one.organisation_id, one.number_id, one.audience, now)
@@ -141,6 +142,8 @@ class Builder:
             person = await audience.preview(self._app, tx, one, self._app.clock.now(), skip=skip)
         except Refused as refused:
             return plain, said(refused)
+        if person is None and skip:
+            return await self._preview(tx, one, known, who)
         if person is None:
             return plain, "Nobody of these can be written to."
         chosen = one.what.variants[person.variant]
@@ -153,6 +156,7 @@ class Builder:
         last = who.reach is not None and skip + 1 >= who.reach
         return {
             **_drawn(template, person.filled or {}),
+            "skip": skip,
             "who": person.name or (f"+{person.phone}" if person.phone else person.bsuid or "Somebody"),
             "about": " · ".join(part for part in about if part),
             "back": f"{address}{skip - 1}" if skip else None,

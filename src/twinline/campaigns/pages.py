@@ -168,7 +168,7 @@ class _Pages:
                 async with self._app.db.transaction() as tx:
                     one, number = await _campaign(tx, request)
                     one, trouble = await keeping(tx, one, number, form, viewer.user_id)
-                    shown = await self._builder.shown(tx, one, number)
+                    shown = await self._builder.shown(tx, one, number, skip=_figure(str(form.get("skip", ""))))
             except Refused as refused:
                 # Somebody else has planned or discarded it meanwhile.
                 return Response(said(refused), status_code=409, headers={"hx-refresh": "true"})
@@ -250,7 +250,7 @@ class _Pages:
             one, _ = await _campaign(tx, request)
             message = await views.message(tx, one.number_id, one.id, after, step)
             shown = await self._message(tx, one, message)
-        return render(request, "campaigns/preview.html", oob=False, **shown)
+        return render(request, "campaigns/preview.html", **shown)
 
     async def _message(self, tx: Tx, one: Campaign, message: views.Message | None) -> dict[str, Any]:
         if message is None:
@@ -264,13 +264,13 @@ class _Pages:
         return {
             "oob": False,
             "shown": {
+                **NOTHING,
                 "who": words.who(message),
                 "about": " · ".join(part for part in about if part),
                 "back": f"{address}back" if await views.message(tx, *where, message.id, "back") else None,
                 "next": f"{address}next" if await views.message(tx, *where, message.id, "next") else None,
                 "bubble": template_words.bubble(template.spec, message.filled, examples=False) if template else None,
                 "sample": sample(template),
-                "wrong": [],
             },
         }
 
@@ -523,8 +523,11 @@ def _query(wanted: Wanted) -> str:
 
 
 def _number(request: Request, name: str) -> int:
-    said = request.query_params.get(name, "")
-    return int(said) if said.isdecimal() and len(said) < 19 else 0
+    return _figure(request.query_params.get(name, ""))
+
+
+def _figure(said: str) -> int:
+    return int(said) if said.isascii() and said.isdecimal() and len(said) < 19 else 0
 
 
 def _viewer(request: Request) -> Viewer:

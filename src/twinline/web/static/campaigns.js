@@ -16,6 +16,31 @@ document.addEventListener("click", ({ target }) => {
   if (target.closest("[data-closes]")) target.closest("dialog").close();
 });
 
+// What bears data-on="campaigns …" is drawn anew when such an event comes: at once, then at most once a second, and
+// always after the last one (htmx's throttle leaves that out).
+const PACE = 1000;
+const waiting = new Map();
+
+function refresh(id) {
+  if (waiting.has(id)) return void waiting.set(id, true);
+  const element = document.getElementById(id);
+  if (!element) return undefined;
+  waiting.set(id, false);
+  element.dispatchEvent(new CustomEvent("refresh"));
+  setTimeout(() => {
+    const again = waiting.get(id);
+    waiting.delete(id);
+    if (again) refresh(id);
+  }, PACE);
+  return undefined;
+}
+
+for (const kind of ["campaigns", "messages", "outbox"]) {
+  document.body.addEventListener(`live:${kind}`, () => {
+    for (const { id } of document.querySelectorAll(`[data-on~="${kind}"]`)) refresh(id);
+  });
+}
+
 if (builder) {
   const name = builder.querySelector("[data-select]");
   name?.addEventListener("focus", () => name.select(), { once: true });
