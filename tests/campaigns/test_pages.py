@@ -153,6 +153,7 @@ async def test_what_is_no_figure_is_told_and_the_rest_is_kept(bakery: Bakery, br
     answer = await drafted(browser, here, name="Sale of the year", speed="200")
     assert "up to 20 messages a second" in answer.text
     assert (await found(bakery, here)).name == "Sale of the year"
+    assert "Choose the day and the time" in (await drafted(browser, here, when="at", name="Sale of the year")).text
     await drafted(browser, here, name=" ", speed="2,5", when="at", at="2026-12-01T10:00", zone="recipient")
     one = await found(bakery, here)
     assert (one.name, one.speed, one.when.at, one.when.zone) == (

@@ -227,8 +227,10 @@ def _row(slot: Slot, value: Mapping[str, Any], template: Template) -> Row:
 
 
 def schedule(form: FormData) -> Schedule:
-    """Raises ValueError for what is no figure."""
+    """Raises ValueError for what is no figure, and for a time that isn't said."""
     later = form.get("when") == "at"
+    if later and not str(form.get("at", "")).strip():
+        raise ValueError("Choose the day and the time at which it begins.")
     first, last = (str(form.get(name, "")).strip() for name in ("from", "to"))
     return Schedule(
         at=(str(form.get("at", "")).strip() or None) if later else None,
