@@ -17,8 +17,11 @@ test: setup ## All tests, the browser story included, on the embedded database
 	@scripts/chromium
 	$(PY)/pytest $(ARGS)
 
+ON_POSTGRES = tests/accounts tests/contacts tests/costs tests/db tests/inbox tests/laws tests/mirror tests/numbers \
+	tests/campaigns/test_planning.py tests/sending/test_lane.py tests/sending/test_service.py
+
 test-postgres: setup ## What touches the database once more, on a Debian PostgreSQL
-	scripts/with-postgres $(PY)/pytest tests/accounts tests/inbox tests/laws tests/mirror tests/numbers tests/sending $(ARGS)
+	scripts/with-postgres $(PY)/pytest $(ON_POSTGRES) $(ARGS)
 
 demo: setup ## The whole story without hands, each step checked (ARGS=--json for machines)
 	@$(PY)/twinline demo $(ARGS)
