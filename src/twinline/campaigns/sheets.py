@@ -3,12 +3,8 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
-
-import openpyxl
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from twinline.campaigns import views, words
 from twinline.campaigns.models import Campaign
@@ -44,34 +40,16 @@ async def as_csv(slices: Slices, templates: list[str]) -> AsyncIterator[bytes]:
 
 async def as_xlsx(slices: Slices, templates: list[str]) -> AsyncIterator[bytes]:
     """A worksheet is written to a file first: its end comes before its beginning."""
-    book = openpyxl.Workbook(write_only=True)
-    sheet = book.create_sheet("People")
-    sheet.append(COLUMNS)
+    from twinline.kit import workbooks
+
+    book, sheet = workbooks.begun("People", COLUMNS)
     async for people in slices:
-        await asyncio.to_thread(_append, sheet, people, templates)
+        await asyncio.to_thread(workbooks.append, sheet, [_values(one, templates) for one in people])
     with tempfile.TemporaryFile() as file:
         await asyncio.to_thread(book.save, file)
         file.seek(0)
         while piece := file.read(1 << 16):
             yield piece
-
-
-def _append(sheet: Any, people: list[Person], templates: list[str]) -> None:
-    for one in people:
-        cells = []
-        for value in map(_for_sheet, _values(one, templates)):
-            cell = WriteOnlyCell(sheet, value=value)
-            if isinstance(value, str):
-                cell.data_type = "s"  # else a text that begins with an equals sign is a formula
-            cells.append(cell)
-        sheet.append(cells)
-
-
-def _for_sheet(value: Any) -> Any:
-    """Worksheets have neither zones nor control characters."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None)
-    return ILLEGAL_CHARACTERS_RE.sub("", value) if isinstance(value, str) else value
 
 
 def _texts(one: Person, templates: list[str]) -> list[str]:

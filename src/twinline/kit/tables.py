@@ -18,8 +18,6 @@ from datetime import date, datetime, time, timedelta
 from itertools import islice
 from typing import Any, Final, Literal
 
-import openpyxl
-
 from twinline.kit import sniff
 
 MOST_BYTES: Final = 32 << 20
@@ -290,13 +288,12 @@ def _check(data: bytes) -> None:
 
 
 def _open(data: bytes) -> Any:
-    # Features that are of no interest here would be warned of.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
-        except Exception as error:
-            raise _broken(error) from error
+    from twinline.kit import workbooks
+
+    try:
+        return workbooks.opened(data)
+    except Exception as error:
+        raise _broken(error) from error
 
 
 def _workbook(data: bytes, wanted: str | None) -> Shape:
