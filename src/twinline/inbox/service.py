@@ -4,10 +4,8 @@ from datetime import datetime
 
 from twinline.db import Tx
 from twinline.mirror import events, turn
-from twinline.rules import floor
-from twinline.rules.floor import Floor, Holder
-from twinline.sending import receipts
-from twinline.sending import service as sending
+from twinline.rules.floor import Holder
+from twinline.sending import receipts, speech
 
 MARK_READ = """
 UPDATE chats SET read_at = %(now)s, unread = 0
@@ -22,11 +20,6 @@ WHERE number_id = %(number)s AND contact_id = %(contact)s AND assigned_to IS DIS
 NAME = """
 UPDATE contacts SET custom_name = %(name)s
 WHERE number_id = %(number)s AND id = %(contact)s AND custom_name IS DISTINCT FROM %(name)s
-"""
-
-FLOOR = """
-SELECT floor_holder, floor_epoch, floor_until, floor_since FROM chats
-WHERE number_id = %(number)s AND contact_id = %(contact)s
 """
 
 LONGEST_NAME = 200
@@ -52,13 +45,8 @@ async def rename(tx: Tx, number_id: int, contact_id: int, name: str, now: dateti
 async def release_floor(tx: Tx, number_id: int, contact_id: int, now: datetime) -> None:
     """A person hands the chat back: automations may speak again."""
     await turn.take(tx, [number_id])
-    rows = await tx.rows(FLOOR, {"number": number_id, "contact": contact_id})
-    if not rows:
-        return
-    holder, epoch, until, since = rows[0]
-    here = floor.release(Floor(Holder(holder), epoch, until, since), Holder.PERSON, now)
-    await sending.set_floor(tx, number_id, contact_id, here)
-    await events.publish(tx, {number_id: {"chats": [contact_id]}}, now)
+    if await speech.release(tx, number_id, contact_id, Holder.PERSON, now):
+        await events.publish(tx, {number_id: {"chats": [contact_id]}}, now)
 
 
 async def _change_chat(

@@ -22,7 +22,7 @@ from twinline.rules import window as windows
 from twinline.rules.delivery import Delivery
 from twinline.rules.pricing import Category
 from twinline.rules.refusal import Refusal, Refused
-from twinline.sending import choices, handles, outbox, service
+from twinline.sending import choices, handles, outbox, service, speech
 from twinline.sending.handles import Kept
 from twinline.sending.models import SPEAKS_AS, Cause, Draft, Lane
 from twinline.sending.outbox import Known
@@ -781,7 +781,7 @@ async def get_chat(
         to=Person(contact=person.contact_id, phone=person.phone, user_id=person.bsuid) if person.contact_id else None,
         window=Window(open=opening.open, reason=opening.reason, says=windows.text(opening.reason), until=opening.until),
         opted_out=not consent.allowed,
-        floor=floor.holder_now(service.floor_of(person), now),
+        floor=floor.holder_now(speech.floor_of(person), now),
         estimates=[Estimate.model_validate(one) for one in told if one is not None],
         service_messages=ServiceMessages(
             sent_this_month=facts.service_sent, free_left=facts.free_left, resets_at=facts.resets_at, zone=facts.zone

@@ -5,7 +5,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from twinline.app import App
@@ -20,13 +20,13 @@ from twinline.mirror.models import Folded
 from twinline.rules import floor, guard, outcomes
 from twinline.rules.consent import FREE, Consent
 from twinline.rules.delivery import Delivery
-from twinline.rules.floor import Floor, Holder
+from twinline.rules.floor import Holder
 from twinline.rules.guard import Refusal
 from twinline.rules.identity import is_address, is_group, is_user_id, phone_key, user_key
 from twinline.rules.lifecycle import Connection
 from twinline.rules.refusal import Refused
 from twinline.rules.window import Window, window
-from twinline.sending import portfolio, queries, stops, uploads
+from twinline.sending import portfolio, queries, speech, stops, uploads
 from twinline.sending.compose import Callback, read_callback, words_of
 from twinline.sending.models import Cause, Draft, Lane, Recipient, Result, Sender, stranger
 from twinline.sending.waking import wake
@@ -112,7 +112,7 @@ async def submit(
     refused = refused or stops.refusal(stopped, author, lane, draft.type, draft.content)
     if refused is not None:
         raise Refused(refused)
-    here = await speak(tx, sender, recipient, holder, now)
+    here = await speech.speak(tx, sender, recipient, holder, now)
     behind = stops.blocking(stopped, author, lane, draft.type, draft.content)
     state = "held" if behind else "queued"
     new_id = await tx.value(
@@ -178,7 +178,7 @@ def refusal(
             consent=consent,
             capped=recipient.capped_at is not None and now < recipient.capped_at + CAPPED_FOR,
             unreachable=recipient.missed >= UNREACHABLE_AFTER,
-            speech=floor.may_speak(floor_of(recipient), holder, epoch, now),
+            speech=floor.may_speak(speech.floor_of(recipient), holder, epoch, now),
             disconnect_reason=sender.state_reason,
         ),
     )
@@ -208,39 +208,6 @@ def window_of(sender: Sender, recipient: Recipient, now: datetime) -> Window:
         recipient.last_inbound_at,
         recipient.last_customer_at,
         recipient.last_phone_reply_at,
-    )
-
-
-def floor_of(recipient: Recipient) -> Floor:
-    return Floor(Holder(recipient.floor_holder), recipient.floor_epoch, recipient.floor_until, recipient.floor_since)
-
-
-async def speak(tx: Tx, sender: Sender, recipient: Recipient, holder: Holder, now: datetime) -> Floor:
-    """``holder`` takes the floor of a chat, if it may; answers the floor as it is then.
-
-    A machine that has the floor goes on under the same epoch, or its second sentence would cancel its first.
-    """
-    here = floor_of(recipient)
-    if holder not in floor.PEOPLE and floor.holder_now(here, now) is holder:
-        return here
-    until = now + timedelta(seconds=sender.phone_pause_seconds) if holder in floor.PEOPLE else None
-    taken = floor.take(here, holder, now, until)
-    if taken.taken:
-        await set_floor(tx, sender.id, recipient.contact_id, taken.floor)
-    return taken.floor
-
-
-async def set_floor(tx: Tx, number_id: int, contact_id: int, here: Floor) -> None:
-    await tx.execute(
-        queries.SET_FLOOR,
-        {
-            "number": number_id,
-            "contact": contact_id,
-            "holder": str(here.holder),
-            "epoch": here.epoch,
-            "until": here.until,
-            "since": here.since,
-        },
     )
 
 
@@ -277,8 +244,7 @@ async def follow(app: App, tx: Tx, folded: Folded, now: datetime) -> None:
     """In the ingest's transaction: statuses settle what was sent, replies from the phone take the floor."""
     await _settle_by_statuses(tx, folded, now)
     await stops.noticed(tx, folded)
-    for number_id in {said.number_id for said in folded.echoed}:
-        await _phone_speaks(tx, folded, number_id, now)
+    await speech.phone_spoke(tx, folded, now)
 
 
 async def _settle_by_statuses(tx: Tx, folded: Folded, now: datetime) -> None:
@@ -345,24 +311,6 @@ def _message(row: dict[str, Any], now: datetime, reached: Delivery) -> MessageRo
         author_id=row["author_id"],
         delivery=int(reached),
     )
-
-
-async def _phone_speaks(tx: Tx, folded: Folded, number_id: int, now: datetime) -> None:
-    """The owner wrote on the phone: automations and campaigns fall silent in that chat for a while (G2)."""
-    newest: dict[int, int] = {}
-    for said in folded.echoed:
-        if said.number_id == number_id:
-            newest[said.contact_id] = max(newest.get(said.contact_id, 0), said.at)
-    sender = await tx.one(Sender, queries.SENDER, {"number": number_id})
-    assert sender is not None
-    for contact_id, holder, epoch, until, since in await tx.rows(
-        queries.FLOORS, {"number": number_id, "contacts": list(newest)}
-    ):
-        said_at = datetime.fromtimestamp(newest[contact_id], UTC)
-        pause = said_at + timedelta(seconds=sender.phone_pause_seconds)
-        taken = floor.take(Floor(Holder(holder), epoch, until, since), Holder.PHONE, now, pause, said_at)
-        if taken.taken:
-            await set_floor(tx, number_id, contact_id, taken.floor)
 
 
 # --- files --------------------------------------------------------------------------------------------------------
