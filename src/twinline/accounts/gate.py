@@ -79,6 +79,28 @@ class Gate:
         return receive
 
 
+def viewer_of(request: Request) -> Viewer:
+    """Who is asking; behind the gate there is always somebody."""
+    viewer: Viewer = request.state.viewer
+    return viewer
+
+
+def writer_of(request: Request, otherwise: str) -> Viewer:
+    """Who is asking, if they may change anything. Raises HTTPException 403 with the sentence ``otherwise``."""
+    viewer = viewer_of(request)
+    if not viewer.may_write:
+        raise HTTPException(403, otherwise)
+    return viewer
+
+
+def administrator_of(request: Request, otherwise: str) -> Viewer:
+    """Who is asking, if they are owner or administrator. Raises HTTPException 403 with the sentence ``otherwise``."""
+    viewer = viewer_of(request)
+    if not viewer.may_administer:
+        raise HTTPException(403, otherwise)
+    return viewer
+
+
 def came_from_us(headers: Headers, address: str) -> bool:
     """Whether a request that changes something was made by a page of ours, or by no page at all."""
     if site := headers.get("sec-fetch-site"):

@@ -5,16 +5,17 @@ from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from twinline.accounts import gate, keys, queries, service
-from twinline.accounts.models import Viewer
+from twinline.accounts.gate import administrator_of, viewer_of
 from twinline.accounts.throttle import Throttle
 from twinline.app import App
-from twinline.kit.html import render
+from twinline.kit.html import render, see_other
 
 AUDIT_LINES = 50
+ADMINISTRATORS_ONLY = "Only an owner or administrator of the organisation may do this. Ask one of them."
 
 
 def routes(app: App) -> list[BaseRoute]:
@@ -45,7 +46,7 @@ class _Pages:
 
     async def login(self, request: Request) -> Response:
         if request.state.viewer is not None:
-            return RedirectResponse(local(request.query_params.get("next", "/")), status_code=303)
+            return see_other(local(request.query_params.get("next", "/")))
         return await self._login_page(request, next=request.query_params.get("next", "/"))
 
     async def log_in(self, request: Request) -> Response:
@@ -69,7 +70,7 @@ class _Pages:
             problem = "The e-mail address or the password isn't right."
             return await self._login_page(request, 401, email=email, next=next_path, problem=problem)
         self._throttle.succeeded(key)
-        response = RedirectResponse(local(next_path), status_code=303)
+        response = see_other(local(next_path))
         gate.set_cookie(response, session, self._app)
         return response
 
@@ -82,7 +83,7 @@ class _Pages:
     async def log_out(self, request: Request) -> Response:
         async with self._app.db.transaction() as tx:
             await service.close_session(tx, request.cookies.get(gate.COOKIE, ""))
-        response = RedirectResponse("/login", status_code=303)
+        response = see_other("/login")
         response.delete_cookie(gate.COOKIE, path="/")
         return response
 
@@ -92,7 +93,7 @@ class _Pages:
     async def change_password(self, request: Request) -> Response:
         form = await request.form()
         now = self._app.clock.now()
-        viewer = request.state.viewer
+        viewer = viewer_of(request)
         if wait := self._throttle.wait(viewer.email, now):
             problem = f"Too many wrong passwords. Wait {_in_words(wait.total_seconds())}, then try again."
             return await self._account_page(request, 429, problem=problem)
@@ -110,7 +111,7 @@ class _Pages:
     async def _account_page(
         self, request: Request, status: int = 200, *, problem: str = "", done: str = ""
     ) -> Response:
-        viewer = request.state.viewer
+        viewer = viewer_of(request)
         async with self._app.db.transaction() as tx:
             users = await queries.users(tx, viewer.organisation_id)
             entries = await queries.audit(tx, viewer.organisation_id, AUDIT_LINES) if viewer.may_administer else []
@@ -131,7 +132,7 @@ class _Pages:
         return await self._keys_page(request)
 
     async def create_key(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         form = await request.form()
         name, scopes = str(form.get("name", "")), [str(scope) for scope in form.getlist("scope")]
         now = self._app.clock.now()
@@ -143,17 +144,17 @@ class _Pages:
         return await self._keys_page(request, 201, token=token, made=key_id)
 
     async def revoke_key(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         now = self._app.clock.now()
         try:
             async with self._app.db.transaction() as tx:
                 await keys.revoke(tx, viewer.organisation_id, request.path_params["key"], viewer.user_id, now)
         except service.AccountError as error:
             raise HTTPException(404) from error
-        return RedirectResponse("/account/keys", status_code=303)
+        return see_other("/account/keys")
 
     async def _keys_page(self, request: Request, status: int = 200, **context: Any) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         async with self._app.db.transaction() as tx:
             known = await keys.of(tx, viewer.organisation_id)
         context = {"problem": "", "token": "", "made": None, "name": "", "chosen": keys.AT_FIRST, **context}
@@ -167,13 +168,6 @@ class _Pages:
             address=self._app.settings.address,
             **context,
         )
-
-
-def _administrator(request: Request) -> Viewer:
-    viewer: Viewer = request.state.viewer
-    if not viewer.may_administer:
-        raise HTTPException(403, "Only an owner or administrator of the organisation may do this. Ask one of them.")
-    return viewer
 
 
 def _in_words(seconds: float) -> str:

@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from twinline.accounts.models import Viewer
+from twinline.accounts.gate import viewer_of, writer_of
 from twinline.app import App
 from twinline.campaigns import feeding, service, sheets, views, words
 from twinline.campaigns.builder import MOST_BYTES, NOTHING, Builder, said, sample, zones
@@ -22,7 +22,7 @@ from twinline.campaigns.service import NoSuchCampaign
 from twinline.campaigns.views import Wanted
 from twinline.costs.service import account_of
 from twinline.db import Tx
-from twinline.kit.html import render
+from twinline.kit.html import render, see_other
 from twinline.numbers import queries as numbers
 from twinline.numbers.models import Number
 from twinline.rules import campaigns as rules
@@ -45,6 +45,7 @@ Doing = Callable[..., Awaitable[Campaign]]
 """A step: (tx, organisation_id, campaign_id, now, by=user_id)."""
 Keeping = Callable[[Tx, Campaign, Number, FormData, int], Awaitable[tuple[Campaign, str]]]
 """What keeps a part of a draft; answers what couldn't be kept."""
+WRITERS_ONLY: Final = "Your role may look at campaigns but not change them. Ask an owner or administrator."
 
 
 def routes(app: App) -> list[BaseRoute]:
@@ -84,7 +85,7 @@ class _Pages:
     # --- the list -------------------------------------------------------------------------------------------------
 
     async def list(self, request: Request) -> Response:
-        viewer = _viewer(request)
+        viewer = viewer_of(request)
         async with self._app.db.transaction() as tx:
             known = await numbers.numbers(tx, viewer.organisation_id)
             groups = await views.groups(tx, viewer.organisation_id)
@@ -99,7 +100,7 @@ class _Pages:
         return render(request, "campaigns/rows.html", **await self._listed(request))
 
     async def _listed(self, request: Request) -> dict[str, Any]:
-        viewer, asked = _viewer(request), _asked(request, "group", "q", "before")
+        viewer, asked = viewer_of(request), _asked(request, "group", "q", "before")
         before = int(asked["before"]) if asked["before"].isdecimal() else None
         async with self._app.db.transaction() as tx:
             found = await views.campaigns(
@@ -109,7 +110,7 @@ class _Pages:
         return {"found": found[:20], "more": len(found) > 20, "asked": asked, "several": several, "words": words}
 
     async def create(self, request: Request) -> Response:
-        viewer, now = _writer(request), self._app.clock.now()
+        viewer, now = writer_of(request, WRITERS_ONLY), self._app.clock.now()
         async with request.form() as form:
             wanted = str(form.get("number", ""))
         async with self._app.db.transaction() as tx:
@@ -119,7 +120,7 @@ class _Pages:
                 raise HTTPException(404)
             name = f"Campaign of {now.day} {now:%B}"
             made = await service.create(tx, viewer.organisation_id, chosen.id, name, now, by=viewer.user_id)
-        return _to(f"/campaigns/{made.id}")
+        return see_other(f"/campaigns/{made.id}")
 
     # --- one ------------------------------------------------------------------------------------------------------
 
@@ -160,7 +161,7 @@ class _Pages:
         return await self._keep(request, self._builder.media)
 
     async def _keep(self, request: Request, keeping: Keeping) -> Response:
-        viewer = _writer(request)
+        viewer = writer_of(request, WRITERS_ONLY)
         if int(request.headers.get("content-length") or 0) > MOST_BYTES:
             raise HTTPException(413, "The file is larger than can be read here (100 MB). Split it.")
         async with request.form(max_part_size=1 << 20) as form:
@@ -201,7 +202,7 @@ class _Pages:
 
     async def request_plan(self, request: Request) -> Response:
         """Keeps the form, if it came with one, and lets a job make the dry run."""
-        viewer = _writer(request)
+        viewer = writer_of(request, WRITERS_ONLY)
         async with request.form(max_part_size=1 << 20) as form:
 
             async def doing(tx: Tx, organisation_id: int, campaign_id: int, now: datetime, *, by: int) -> Campaign:
@@ -300,7 +301,7 @@ class _Pages:
 
     async def first(self, request: Request) -> Response:
         """To a few of the people before all others."""
-        viewer = _writer(request)
+        viewer = writer_of(request, WRITERS_ONLY)
         async with request.form() as form:
             chosen = [int(str(one)) for one in form.getlist("recipient") if str(one).isdecimal()]
 
@@ -407,7 +408,7 @@ class _Pages:
         return await self._do(request, doing)
 
     async def _do(self, request: Request, doing: Doing) -> Response:
-        viewer = _writer(request)
+        viewer = writer_of(request, WRITERS_ONLY)
         try:
             async with self._app.db.transaction() as tx:
                 one, _ = await _campaign(tx, request)
@@ -415,10 +416,10 @@ class _Pages:
         except Refused as refused:
             return await self._one(request, said(refused), 409)
         gone = after.state is State.CANCELLED and after.planned_at is None
-        return _to("/campaigns" if gone else f"/campaigns/{one.id}")
+        return see_other("/campaigns" if gone else f"/campaigns/{one.id}")
 
     async def copy(self, request: Request) -> Response:
-        viewer = _writer(request)
+        viewer = writer_of(request, WRITERS_ONLY)
         async with self._app.db.transaction() as tx:
             one, _ = await _campaign(tx, request)
             made = await service.create(
@@ -435,7 +436,7 @@ class _Pages:
                 speed=one.speed,
                 by=viewer.user_id,
             )
-        return _to(f"/campaigns/{made.id}")
+        return see_other(f"/campaigns/{made.id}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,7 +491,7 @@ async def _template(tx: Tx, number_id: int, name: str, language: str | None) -> 
 
 
 async def _campaign(tx: Tx, request: Request) -> tuple[Campaign, Number]:
-    viewer = _viewer(request)
+    viewer = viewer_of(request)
     try:
         one = await service.found(tx, viewer.organisation_id, request.path_params["campaign"])
     except NoSuchCampaign:
@@ -528,19 +529,3 @@ def _number(request: Request, name: str) -> int:
 
 def _figure(said: str) -> int:
     return int(said) if said.isascii() and said.isdecimal() and len(said) < 19 else 0
-
-
-def _viewer(request: Request) -> Viewer:
-    viewer: Viewer = request.state.viewer
-    return viewer
-
-
-def _writer(request: Request) -> Viewer:
-    viewer = _viewer(request)
-    if not viewer.may_write:
-        raise HTTPException(403, "Your role may look at campaigns but not change them. Ask an owner or administrator.")
-    return viewer
-
-
-def _to(path: str) -> Response:
-    return RedirectResponse(path, status_code=303)

@@ -12,19 +12,21 @@ import orjson
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from twinline.accounts.models import Viewer
+from twinline.accounts.gate import administrator_of, viewer_of, writer_of
 from twinline.app import App
 from twinline.contacts import conditions, exchange, queries, service
 from twinline.contacts.models import ContactError, Imported, Place, Tag
 from twinline.db import Tx
-from twinline.kit.html import render
+from twinline.kit.html import render, see_other
 from twinline.rules import keywords
 
 AT_ONCE: Final = 1000  # contacts tagged in one transaction
 SHOWN_PROBLEMS: Final = 200
+WRITERS_ONLY: Final = "Your role may read but not change contacts. Ask an owner or administrator."
+ADMINISTRATORS_ONLY: Final = "Only an owner or administrator of the organisation may change this. Ask one."
 
 
 def routes(app: App) -> list[BaseRoute]:
@@ -65,10 +67,10 @@ class _Pages:
 
     async def start(self, request: Request) -> Response:
         async with self._app.db.transaction() as tx:
-            places = await queries.places(tx, _viewer(request).organisation_id)
+            places = await queries.places(tx, viewer_of(request).organisation_id)
         if not places:
             return render(request, "inbox/none.html")
-        return RedirectResponse(f"/contacts/{places[0].id}", status_code=303)
+        return see_other(f"/contacts/{places[0].id}")
 
     async def list(self, request: Request) -> Response:
         """Who passes the filter. ``f`` is the filter as JSON; ``is`` and its arguments add a condition to it."""
@@ -77,7 +79,7 @@ class _Pages:
         return await self._list(request)
 
     async def _list(self, request: Request, *, status: int = 200, problem: str = "") -> Response:
-        viewer, query = _viewer(request), request.query_params
+        viewer, query = viewer_of(request), request.query_params
         now = self._app.clock.now()
         async with self._app.db.transaction() as tx:
             place = await _place(tx, request)
@@ -137,10 +139,10 @@ class _Pages:
             filter_ = conditions.read([*_filter(request), added])
         except ContactError as error:
             return await self._list(request, status=422, problem=str(error))
-        return RedirectResponse(_address(number_id, _q(request), filter_), status_code=303)
+        return see_other(_address(number_id, _q(request), filter_))
 
     async def new(self, request: Request) -> Response:
-        _writer(request)
+        writer_of(request, WRITERS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             place = await _place(tx, request)
             try:
@@ -150,11 +152,11 @@ class _Pages:
                     await service.know(tx, place.id, {contact_id: {"name": name}}, self._app.clock.now())
             except ContactError as error:
                 raise HTTPException(422, str(error)) from error
-        return RedirectResponse(f"/contacts/{place.id}/{contact_id}", status_code=303)
+        return see_other(f"/contacts/{place.id}/{contact_id}")
 
     async def tag_many(self, request: Request) -> Response:
         """The marked contacts, or all who pass the filter, get a tag or lose one."""
-        viewer = _writer(request)
+        viewer = writer_of(request, WRITERS_ONLY)
         async with request.form(max_fields=2000) as form:
             name, takes = str(form.get("tag", "")), form.get("do") == "remove"
             back, f, q = str(form.get("back", "")), str(form.get("f", "")), str(form.get("q", ""))
@@ -176,10 +178,10 @@ class _Pages:
                 except ContactError as error:
                     raise HTTPException(422, str(error)) from error
         back += ("&" if back else "") + urlencode({"untagged" if takes else "tagged": changed})
-        return RedirectResponse(f"/contacts/{place.id}?{back}", status_code=303)
+        return see_other(f"/contacts/{place.id}?{back}")
 
     async def export(self, request: Request) -> Response:
-        viewer = _writer(request)
+        viewer = writer_of(request, WRITERS_ONLY)
         now = self._app.clock.now()
         async with self._app.db.transaction() as tx:
             place = await _place(tx, request)
@@ -194,10 +196,10 @@ class _Pages:
         async with self._app.db.transaction() as tx:
             place = await _place(tx, request)
             context = await self._around(tx, request, place)
-            context["fields"] = await queries.fields(tx, _viewer(request).organisation_id)
-            context["topics"] = await queries.topics(tx, _viewer(request).organisation_id)
+            context["fields"] = await queries.fields(tx, viewer_of(request).organisation_id)
+            context["topics"] = await queries.topics(tx, viewer_of(request).organisation_id)
         if request.method == "POST":
-            viewer = _writer(request)
+            viewer = writer_of(request, WRITERS_ONLY)
             async with request.form(max_files=1) as form:
                 data, name = await _file(form)
                 tags = str(form.get("tags", "")).split(",")
@@ -214,7 +216,7 @@ class _Pages:
     # --- segments -------------------------------------------------------------------------------------------------
 
     async def keep_segment(self, request: Request) -> Response:
-        viewer = _writer(request)
+        viewer = writer_of(request, WRITERS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             place = await _place(tx, request)
             try:
@@ -228,14 +230,14 @@ class _Pages:
                 )
             except ContactError as error:
                 raise HTTPException(422, str(error)) from error
-        return RedirectResponse(f"/contacts/{place.id}?segment={kept.id}", status_code=303)
+        return see_other(f"/contacts/{place.id}?segment={kept.id}")
 
     async def forget_segment(self, request: Request) -> Response:
-        viewer = _writer(request)
+        viewer = writer_of(request, WRITERS_ONLY)
         async with self._app.db.transaction() as tx:
             place = await _place(tx, request)
             await service.forget_segment(tx, viewer.organisation_id, request.path_params["segment_id"])
-        return RedirectResponse(f"/contacts/{place.id}", status_code=303)
+        return see_other(f"/contacts/{place.id}")
 
     # --- one of them ----------------------------------------------------------------------------------------------
 
@@ -243,7 +245,7 @@ class _Pages:
         return await self._one(request)
 
     async def _one(self, request: Request, *, status: int = 200, problem: str = "") -> Response:
-        organisation = _viewer(request).organisation_id
+        organisation = viewer_of(request).organisation_id
         async with self._app.db.transaction() as tx:
             place = await _place(tx, request)
             contact = await queries.one(tx, place.id, request.path_params["contact_id"])
@@ -265,12 +267,12 @@ class _Pages:
         return render(request, "contacts/one.html", status=status, problem=problem, today=today, **context)
 
     async def know(self, request: Request) -> Response:
-        _writer(request)
+        writer_of(request, WRITERS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             place = await _place(tx, request)
             fields = {
                 field.key: str(form[f"field.{field.key}"])
-                for field in await queries.fields(tx, _viewer(request).organisation_id)
+                for field in await queries.fields(tx, viewer_of(request).organisation_id)
                 if f"field.{field.key}" in form
             }
             change = {"name": str(form.get("name", "")), "language": str(form.get("language", "")), "fields": fields}
@@ -284,7 +286,7 @@ class _Pages:
         return await self._one(request, status=422, problem=problem)
 
     async def tag_one(self, request: Request) -> Response:
-        _writer(request)
+        writer_of(request, WRITERS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             place = await _place(tx, request)
             add, remove = str(form.get("add", "")).split(","), [str(form.get("remove", ""))]
@@ -299,7 +301,7 @@ class _Pages:
 
     async def say(self, request: Request) -> Response:
         """Somebody of the team records what the person told them, and how it can be proved."""
-        viewer = _writer(request)
+        viewer = writer_of(request, WRITERS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             place = await _place(tx, request)
             now = self._app.clock.now()
@@ -324,7 +326,7 @@ class _Pages:
 
     def _back(self, request: Request) -> Response:
         number_id, contact_id = request.path_params["number_id"], request.path_params["contact_id"]
-        return RedirectResponse(f"/contacts/{number_id}/{contact_id}", status_code=303)
+        return see_other(f"/contacts/{number_id}/{contact_id}")
 
     # --- tags and fields ------------------------------------------------------------------------------------------
 
@@ -332,7 +334,7 @@ class _Pages:
         return await self._fields(request)
 
     async def _fields(self, request: Request, *, status: int = 200, problem: str = "") -> Response:
-        organisation = _viewer(request).organisation_id
+        organisation = viewer_of(request).organisation_id
         async with self._app.db.transaction() as tx:
             context = await self._around(tx, request, await _place(tx, request))
             tags = await queries.tags(tx, organisation)
@@ -342,7 +344,7 @@ class _Pages:
         )
 
     async def add_field(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             place = await _place(tx, request)
             try:
@@ -351,24 +353,24 @@ class _Pages:
             except ContactError as error:
                 problem = str(error)
             else:
-                return RedirectResponse(f"/contacts/{place.id}/fields", status_code=303)
+                return see_other(f"/contacts/{place.id}/fields")
         return await self._fields(request, status=422, problem=problem)
 
     async def forget_field(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             place = await _place(tx, request)
             key, now = str(form.get("key", "")), self._app.clock.now()
             await service.forget_field(tx, viewer.organisation_id, key, viewer.user_id, now)
-        return RedirectResponse(f"/contacts/{place.id}/fields", status_code=303)
+        return see_other(f"/contacts/{place.id}/fields")
 
     async def forget_tag(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             place = await _place(tx, request)
             name, now = str(form.get("tag", "")), self._app.clock.now()
             await service.forget_tag(tx, viewer.organisation_id, name, viewer.user_id, now)
-        return RedirectResponse(f"/contacts/{place.id}/fields", status_code=303)
+        return see_other(f"/contacts/{place.id}/fields")
 
     # --- consent --------------------------------------------------------------------------------------------------
 
@@ -378,7 +380,7 @@ class _Pages:
     async def _consent(
         self, request: Request, *, status: int = 200, problem: str = "", done: Imported | None = None
     ) -> Response:
-        organisation = _viewer(request).organisation_id
+        organisation = viewer_of(request).organisation_id
         async with self._app.db.transaction() as tx:
             place = await _place(tx, request)
             context = await self._around(tx, request, place)
@@ -405,7 +407,7 @@ class _Pages:
         )
 
     async def set_keywords(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             place = await _place(tx, request)
             try:
@@ -424,11 +426,11 @@ class _Pages:
             except ContactError as error:
                 problem = str(error)
             else:
-                return RedirectResponse(f"/contacts/{place.id}/consent", status_code=303)
+                return see_other(f"/contacts/{place.id}/consent")
         return await self._consent(request, status=422, problem=problem)
 
     async def keep_topic(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             place = await _place(tx, request)
             key = form.get("key")
@@ -445,20 +447,20 @@ class _Pages:
             except ContactError as error:
                 problem = str(error)
             else:
-                return RedirectResponse(f"/contacts/{place.id}/consent", status_code=303)
+                return see_other(f"/contacts/{place.id}/consent")
         return await self._consent(request, status=422, problem=problem)
 
     async def forget_topic(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             place = await _place(tx, request)
             key, now = str(form.get("key", "")), self._app.clock.now()
             await service.forget_topic(tx, viewer.organisation_id, key, user_id=viewer.user_id, now=now)
-        return RedirectResponse(f"/contacts/{place.id}/consent", status_code=303)
+        return see_other(f"/contacts/{place.id}/consent")
 
     async def suppress(self, request: Request) -> Response:
         """One number that was typed, or a file of them."""
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         async with self._app.db.transaction() as tx:
             place = await _place(tx, request)
         async with request.form(max_files=1) as form:
@@ -477,15 +479,15 @@ class _Pages:
         return await self._consent(request, status=422 if done.problems else 200, done=done)
 
     async def release(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             place = await _place(tx, request)
             keys = [str(form.get("key", ""))]
             await service.release(tx, viewer.organisation_id, keys, viewer.user_id, self._app.clock.now())
-        return RedirectResponse(f"/contacts/{place.id}/consent#list", status_code=303)
+        return see_other(f"/contacts/{place.id}/consent#list")
 
     async def export_suppressed(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         async with self._app.db.transaction() as tx:
             entries = await queries.suppressed(tx, viewer.organisation_id, limit=None)
         return _download(exchange.suppressions_file(entries), "suppression-list.csv")
@@ -494,34 +496,15 @@ class _Pages:
         """What every page here has: the number, and the others to change to."""
         return {
             "place": place,
-            "places": await queries.places(tx, _viewer(request).organisation_id),
+            "places": await queries.places(tx, viewer_of(request).organisation_id),
         }
 
 
 # --- reading a request ------------------------------------------------------------------------------------------------
 
 
-def _viewer(request: Request) -> Viewer:
-    viewer: Viewer = request.state.viewer
-    return viewer
-
-
-def _writer(request: Request) -> Viewer:
-    viewer = _viewer(request)
-    if not viewer.may_write:
-        raise HTTPException(403, "Your role may read but not change contacts. Ask an owner or administrator.")
-    return viewer
-
-
-def _administrator(request: Request) -> Viewer:
-    viewer = _viewer(request)
-    if not viewer.may_administer:
-        raise HTTPException(403, "Only an owner or administrator of the organisation may change this. Ask one.")
-    return viewer
-
-
 async def _place(tx: Tx, request: Request) -> Place:
-    place = await queries.place(tx, request.path_params["number_id"], _viewer(request).organisation_id)
+    place = await queries.place(tx, request.path_params["number_id"], viewer_of(request).organisation_id)
     if place is None:
         raise HTTPException(404)
     return place

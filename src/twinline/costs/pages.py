@@ -3,18 +3,19 @@
 from datetime import date
 
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from twinline.accounts.models import Viewer
+from twinline.accounts.gate import administrator_of, viewer_of
 from twinline.app import App
 from twinline.costs import service
 from twinline.costs.models import plain
-from twinline.kit.html import render
+from twinline.kit.html import render, see_other
 from twinline.rules import pricing
 from twinline.rules.pricing import Reading, read_text
+
+ADMINISTRATORS_ONLY = "Only an owner or administrator of the organisation may change rates. Ask one."
 
 
 def routes(app: App) -> list[BaseRoute]:
@@ -34,7 +35,7 @@ class _Pages:
         return await self._page(request)
 
     async def bring(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         now = self._app.clock.now()
         async with request.form(max_files=1) as form:
             card = form.get("card")
@@ -53,15 +54,15 @@ class _Pages:
         return await self._page(request, status=200 if reading.rates else 422, reading=reading)
 
     async def forget(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         async with self._app.db.transaction() as tx:
             await service.forget_card(tx, viewer.organisation_id, user_id=viewer.user_id, now=self._app.clock.now())
-        return RedirectResponse("/rates", status_code=303)
+        return see_other("/rates")
 
     async def _page(
         self, request: Request, *, status: int = 200, problem: str = "", reading: Reading | None = None
     ) -> Response:
-        viewer: Viewer = request.state.viewer
+        viewer = viewer_of(request)
         async with self._app.db.transaction() as tx:
             own = await service.own_rates(tx, viewer.organisation_id)
         cards = [card for _, found in sorted(pricing.built_in().items()) for card in reversed(found)]
@@ -77,10 +78,3 @@ class _Pages:
             today=self._app.clock.now().date().isoformat(),
             plain=plain,
         )
-
-
-def _administrator(request: Request) -> Viewer:
-    viewer: Viewer = request.state.viewer
-    if not viewer.may_administer:
-        raise HTTPException(403, "Only an owner or administrator of the organisation may change rates. Ask one.")
-    return viewer

@@ -14,10 +14,10 @@ from anyio import CapacityLimiter, to_thread
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from twinline.accounts.models import Viewer
+from twinline.accounts.gate import viewer_of, writer_of
 from twinline.app import App
 from twinline.contacts import service as contacts
 from twinline.contacts.models import ContactError
@@ -28,7 +28,7 @@ from twinline.inbox.live import Live
 from twinline.inbox.models import Number, OpenChat
 from twinline.inbox.queries import Thread
 from twinline.kit import qr, thumbnails
-from twinline.kit.html import environment, render
+from twinline.kit.html import environment, render, see_other
 from twinline.rules import pricing
 from twinline.rules.refusal import Refused
 from twinline.sending import choices, receipts, stops
@@ -56,6 +56,7 @@ KEY: Final = re.compile(r"[\w-]{8,100}")
 COMPOSED: Final = frozenset({"text", "reaction", "location", "contacts", "interactive"})
 SENT_AS: Final = frozenset({"sticker", "voice", "document"})
 THUMBNAILS_AT_ONCE: Final = 2
+WRITERS_ONLY: Final = "Your role may read but not answer. Ask an owner or administrator to change it."
 
 
 def routes(app: App) -> list[BaseRoute]:
@@ -93,10 +94,10 @@ class _Pages:
 
     async def start(self, request: Request) -> Response:
         async with self._app.db.transaction() as tx:
-            numbers = await queries.numbers(tx, _viewer(request).organisation_id)
+            numbers = await queries.numbers(tx, viewer_of(request).organisation_id)
         if not numbers:
             return render(request, "inbox/none.html")
-        return RedirectResponse(f"/inbox/{numbers[0].id}", status_code=303)
+        return see_other(f"/inbox/{numbers[0].id}")
 
     async def inbox(self, request: Request) -> Response:
         async with self._app.db.transaction() as tx:
@@ -112,14 +113,16 @@ class _Pages:
                 response = render(request, "inbox/rows.html", **context)
             else:
                 ids = _ids(request.query_params["ids"])
-                chats = await queries.chats_by_id(tx, number.id, _viewer(request).user_id, ids, filter=_filter(request))
+                chats = await queries.chats_by_id(
+                    tx, number.id, viewer_of(request).user_id, ids, filter=_filter(request)
+                )
                 response = render(request, "inbox/rows.html", **self._said(request, number), chats=chats, more=None)
             response.headers["X-Unread"] = str(await queries.unread(tx, number.id))
             return response
 
     async def _list(self, tx: Tx, request: Request, number: Number, *, whole: bool = True) -> dict[str, Any]:
         """What the chat list is drawn from: a page of chats, or what a search found."""
-        viewer = _viewer(request)
+        viewer = viewer_of(request)
         context = self._said(request, number)
         if whole:
             context["numbers"] = await queries.numbers(tx, viewer.organisation_id)
@@ -150,14 +153,14 @@ class _Pages:
 
     async def chat(self, request: Request) -> Response:
         """The whole page, or only its thread for a browser that has the list already. Opening it marks it read."""
-        viewer = _viewer(request)
+        viewer = viewer_of(request)
         async with self._app.db.transaction() as tx:
             number, chat = await self._chat(tx, request)
             if chat is None:
                 winner = await queries.merged_into(tx, number.id, request.path_params["contact_id"])
                 if winner is None:
                     raise HTTPException(404)
-                return RedirectResponse(f"/inbox/{number.id}/{winner}", status_code=303)
+                return see_other(f"/inbox/{number.id}/{winner}")
             context = await self._thread(tx, request, number, chat)
             if not request.headers.get("hx-request"):
                 context = {**await self._list(tx, request, number), **context}
@@ -253,7 +256,7 @@ class _Pages:
         }
 
     def _reader(self, tx: Tx, request: Request, number: Number, chat: OpenChat) -> Thread:
-        return Thread(tx, number.id, chat.contact_id, _viewer(request).organisation_id, chat.name)
+        return Thread(tx, number.id, chat.contact_id, viewer_of(request).organisation_id, chat.name)
 
     async def _chat(self, tx: Tx, request: Request) -> tuple[Number, OpenChat | None]:
         number = await _number(tx, request)
@@ -263,7 +266,7 @@ class _Pages:
 
     async def send(self, request: Request) -> Response:
         """One message: text, a file, or a reaction. Answers its bubble; 409 with the reason when it may not go."""
-        viewer = _writer(request)
+        viewer = writer_of(request, WRITERS_ONLY)
         async with request.form(max_files=1, max_part_size=64 * 1024) as form:
             key = str(form.get("key", ""))
             if not KEY.fullmatch(key):
@@ -315,7 +318,7 @@ class _Pages:
 
     async def typing(self, request: Request) -> Response:
         """Somebody writes an answer; the customer may see that."""
-        _writer(request)
+        writer_of(request, WRITERS_ONLY)
         async with self._app.db.transaction() as tx:
             number = await _number(tx, request)
             await receipts.typing(tx, number.id, request.path_params["contact_id"], self._app.clock.now())
@@ -323,7 +326,7 @@ class _Pages:
 
     async def cards(self, request: Request) -> Response:
         """People of this number whose contact can be sent, as choices of a list."""
-        _writer(request)
+        writer_of(request, WRITERS_ONLY)
         async with self._app.db.transaction() as tx:
             number = await _number(tx, request)
             found = await queries.people(tx, number.id, request.query_params.get("q", "").strip()[:200])
@@ -331,7 +334,7 @@ class _Pages:
 
     async def choose(self, request: Request) -> Response:
         """What becomes of a message that waits, failed or is in doubt. Answers the chat's state; the bubble follows."""
-        viewer = _writer(request)
+        viewer = writer_of(request, WRITERS_ONLY)
         choice, outbox_id = request.path_params["choice"], request.path_params["outbox_id"]
         contact_id, now = request.path_params["contact_id"], self._app.clock.now()
         try:
@@ -356,14 +359,14 @@ class _Pages:
         return await self.state(request)
 
     async def read(self, request: Request) -> Response:
-        _writer(request)
+        writer_of(request, WRITERS_ONLY)
         async with self._app.db.transaction() as tx:
             number = await _number(tx, request)
             await service.mark_read(tx, number.id, request.path_params["contact_id"], self._app.clock.now())
         return Response(status_code=204)
 
     async def rename(self, request: Request) -> Response:
-        _writer(request)
+        writer_of(request, WRITERS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             number = await _number(tx, request)
             name = str(form.get("name", ""))
@@ -371,7 +374,7 @@ class _Pages:
         return await self.panel(request)
 
     async def assign(self, request: Request) -> Response:
-        viewer = _writer(request)
+        viewer = writer_of(request, WRITERS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             number = await _number(tx, request)
             to = viewer.user_id if form.get("to") == "me" else None
@@ -379,7 +382,7 @@ class _Pages:
         return await self.panel(request)
 
     async def tag(self, request: Request) -> Response:
-        _writer(request)
+        writer_of(request, WRITERS_ONLY)
         async with request.form() as form, self._app.db.transaction() as tx:
             number = await _number(tx, request)
             add, remove = str(form.get("add", "")).split(","), [str(form.get("remove", ""))]
@@ -391,7 +394,7 @@ class _Pages:
         return await self.panel(request)
 
     async def release(self, request: Request) -> Response:
-        _writer(request)
+        writer_of(request, WRITERS_ONLY)
         async with self._app.db.transaction() as tx:
             number = await _number(tx, request)
             await service.release_floor(tx, number.id, request.path_params["contact_id"], self._app.clock.now())
@@ -402,13 +405,13 @@ class _Pages:
     async def media(self, request: Request) -> Response:
         number_id, media_id = request.path_params["number_id"], request.path_params["media_id"]
         async with self._app.db.transaction() as tx:
-            found = await queries.kept_file(tx, number_id, media_id, _viewer(request).organisation_id)
+            found = await queries.kept_file(tx, number_id, media_id, viewer_of(request).organisation_id)
         return await self._file(request, found)
 
     async def outgoing(self, request: Request) -> Response:
         number_id, outbox_id = request.path_params["number_id"], request.path_params["outbox_id"]
         async with self._app.db.transaction() as tx:
-            found = await queries.outgoing_file(tx, number_id, outbox_id, _viewer(request).organisation_id)
+            found = await queries.outgoing_file(tx, number_id, outbox_id, viewer_of(request).organisation_id)
         return await self._file(request, found)
 
     async def _file(self, request: Request, found: tuple[str, str] | None) -> Response:
@@ -467,7 +470,7 @@ class _Pages:
         hub: Live = request.app.state.live
         since = request.headers.get("last-event-id") or request.query_params.get("since")
         return StreamingResponse(
-            hub.stream(_viewer(request).organisation_id, since),
+            hub.stream(viewer_of(request).organisation_id, since),
             headers={
                 "content-type": "text/event-stream",
                 "cache-control": "no-store",
@@ -479,20 +482,8 @@ class _Pages:
 # --- reading a request ------------------------------------------------------------------------------------------------
 
 
-def _viewer(request: Request) -> Viewer:
-    viewer: Viewer = request.state.viewer
-    return viewer
-
-
-def _writer(request: Request) -> Viewer:
-    viewer = _viewer(request)
-    if not viewer.may_write:
-        raise HTTPException(403, "Your role may read but not answer. Ask an owner or administrator to change it.")
-    return viewer
-
-
 async def _number(tx: Tx, request: Request) -> Number:
-    number = await queries.number(tx, request.path_params["number_id"], _viewer(request).organisation_id)
+    number = await queries.number(tx, request.path_params["number_id"], viewer_of(request).organisation_id)
     if number is None:
         raise HTTPException(404)
     return number

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from twinline.accounts.models import Viewer
+from twinline.accounts.gate import viewer_of
 from twinline.app import App
 from twinline.costs import service as costs
 from twinline.db import Tx
@@ -108,7 +108,7 @@ class _Picker:
 
     async def send(self, request: Request) -> Response:
         """204 when it is on its way; 409 with the reason when it may not go."""
-        viewer: Viewer = request.state.viewer
+        viewer = viewer_of(request)
         if not viewer.may_write:
             raise HTTPException(403, "Your role may read but not answer. Ask an owner or administrator to change it.")
         async with self._app.db.transaction() as tx:
@@ -168,7 +168,7 @@ def _read(app: App, name: str) -> bytes:
 
 
 async def _chat(tx: Tx, request: Request) -> tuple[Number, OpenChat]:
-    viewer: Viewer = request.state.viewer
+    viewer = viewer_of(request)
     number = await queries.number(tx, request.path_params["number_id"], viewer.organisation_id)
     chat = await queries.open_chat(tx, number, request.path_params["contact_id"]) if number else None
     if number is None or chat is None:

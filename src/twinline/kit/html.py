@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 
 from twinline.kit.phones import shown_phone
 
@@ -26,3 +26,8 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
     viewer = getattr(request.state, "viewer", None)
     html = environment.get_template(template).render(request=request, viewer=viewer, **context)
     return HTMLResponse(html, status_code=status)
+
+
+def see_other(path: str) -> RedirectResponse:
+    """Where to go on after a form: reloading the page that comes then doesn't send the form again."""
+    return RedirectResponse(path, status_code=303)

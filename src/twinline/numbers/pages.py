@@ -9,15 +9,14 @@ from urllib.parse import urlsplit
 import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from twinline.accounts.gate import SecurityHeaders
-from twinline.accounts.models import Viewer
+from twinline.accounts.gate import SecurityHeaders, administrator_of, viewer_of
 from twinline.app import App
 from twinline.costs import service as costing
 from twinline.costs.models import rounded
-from twinline.kit.html import render
+from twinline.kit.html import render, see_other
 from twinline.meta import signup
 from twinline.meta.graph import GraphError
 from twinline.mirror import service as mirror
@@ -68,7 +67,7 @@ class _Pages:
         return await self._list(request)
 
     async def _list(self, request: Request, invitation: str = "") -> Response:
-        organisation_id = request.state.viewer.organisation_id
+        organisation_id = viewer_of(request).organisation_id
         async with self._app.db.transaction() as tx:
             numbers = await queries.numbers(tx, organisation_id)
             unfinished = await queries.open_onboardings(tx, organisation_id)
@@ -82,7 +81,7 @@ class _Pages:
         )
 
     async def invite(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         now = self._app.clock.now()
         async with self._app.db.transaction() as tx:
             onboarding_id = await service.invite(tx, viewer.organisation_id, viewer.user_id, now)
@@ -90,7 +89,7 @@ class _Pages:
         return await self._list(request, f"{self._app.settings.address}/join/{sealed}")
 
     async def add(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         given = {"waba_id": "", "phone_number_id": "", "token": ""}
         problem = ""
         if request.method == "POST":
@@ -105,7 +104,7 @@ class _Pages:
             except GraphError as error:
                 problem = f"{error.outcome.says} {error.outcome.do} Meta said: {error}"
             else:
-                return _to(f"/numbers/{number_id}")
+                return see_other(f"/numbers/{number_id}")
         # A token that was refused isn't sent back to the page.
         given["token"] = ""
         status = 422 if problem else 200
@@ -136,7 +135,7 @@ class _Pages:
         )
 
     async def preferences(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         form = await request.form()
         try:
             pause = timedelta(minutes=int(str(form.get("phone_pause", ""))))
@@ -159,11 +158,11 @@ class _Pages:
                 )
         except NumberError as error:
             raise HTTPException(422, str(error)) from error
-        return _to(f"/numbers/{number_id}")
+        return see_other(f"/numbers/{number_id}")
 
     async def resume(self, request: Request) -> Response:
         """A person lets go on what stands still, whatever Meta may say to the next message."""
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         number = await self._number(request)
         form = await request.form()
         async with self._app.db.transaction() as tx:
@@ -171,7 +170,7 @@ class _Pages:
             button = str(form.get("stop", ""))
             if not await stops.resume(tx, viewer.organisation_id, number.id, button, viewer.user_id, now):
                 raise HTTPException(409, "This doesn't stand still any more, or ends only by itself. Look again.")
-        return _to(f"/numbers/{number.id}")
+        return see_other(f"/numbers/{number.id}")
 
     async def costs(self, request: Request) -> Response:
         """The month so far, and what is known of the account that pays. POST: a person's own words on that."""
@@ -179,7 +178,7 @@ class _Pages:
         now = self._app.clock.now()
         problem = ""
         if request.method == "POST":
-            viewer = _administrator(request)
+            viewer = administrator_of(request, ADMINISTRATORS_ONLY)
             form = await request.form()
             given = {name: str(form.get(name, "")).strip() for name in ("currency", "zone", "hours")}
             try:
@@ -188,7 +187,7 @@ class _Pages:
             except costing.CostError as error:
                 problem = str(error)
             else:
-                return _to(f"/numbers/{number.id}/costs")
+                return see_other(f"/numbers/{number.id}/costs")
         async with self._app.db.transaction() as tx:
             account = await costing.account_of(tx, number.id)
             month = await costing.month(tx, number.id, now)
@@ -234,7 +233,7 @@ class _Pages:
         )
 
     async def request_sync(self, request: Request) -> Response:
-        _administrator(request)
+        administrator_of(request, ADMINISTRATORS_ONLY)
         number = await self._number(request)
         kind = request.path_params["kind"]
         if kind not in sync.KINDS:
@@ -245,11 +244,11 @@ class _Pages:
             return await self._sync(request, "numbers/sync.html", 409, str(error))
         except GraphError as error:
             return await self._sync(request, "numbers/sync.html", 502, f"{error.outcome.says} {error.outcome.do}")
-        return _to(f"/numbers/{number.id}/sync")
+        return see_other(f"/numbers/{number.id}/sync")
 
     async def _number(self, request: Request) -> Number:
         async with self._app.db.transaction() as tx:
-            number = await queries.number(tx, request.state.viewer.organisation_id, request.path_params["number"])
+            number = await queries.number(tx, viewer_of(request).organisation_id, request.path_params["number"])
         if number is None:
             raise HTTPException(404)
         return number
@@ -261,13 +260,13 @@ class _Pages:
         return await self._doctor(request)
 
     async def read_again(self, request: Request) -> Response:
-        _administrator(request)
+        administrator_of(request, ADMINISTRATORS_ONLY)
         async with self._app.db.transaction() as tx:
             count = await mirror.retry_unreadable(tx, self._app.clock.now())
         return await self._doctor(request, count)
 
     async def _doctor(self, request: Request, again: int | None = None) -> Response:
-        findings = await doctor.run(self._app, _administrator(request).organisation_id)
+        findings = await doctor.run(self._app, administrator_of(request, ADMINISTRATORS_ONLY).organisation_id)
         return render(request, "numbers/doctor.html", findings=findings, again=again)
 
 
@@ -300,7 +299,7 @@ class _Wizard:
 
     async def begin(self, request: Request) -> Response:
         """The first page for somebody who is logged in; the row is only made when it is sent."""
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         if request.method == "GET":
             return self._check_page(request, "/numbers/connect", {})
         seen = _seen(await request.form())
@@ -309,7 +308,7 @@ class _Wizard:
             return self._check_page(request, "/numbers/connect", seen, checklist(known))
         async with self._app.db.transaction() as tx:
             onboarding_id = await service.begin(tx, viewer.organisation_id, viewer.user_id, seen, self._app.clock.now())
-        return _to(f"/numbers/connect/{onboarding_id}")
+        return see_other(f"/numbers/connect/{onboarding_id}")
 
     async def answers(self, request: Request) -> Response:
         """The first page for somebody who was invited."""
@@ -320,7 +319,7 @@ class _Wizard:
             return self._check_page(request, f"{guest.base}/answers", seen, checklist(known))
         async with self._app.db.transaction() as tx:
             await service.answer(tx, guest.organisation_id, onboarding.id, seen)
-        return _to(guest.base)
+        return see_other(guest.base)
 
     def _check_page(
         self, request: Request, action: str, seen: Mapping[str, Any], lines: tuple[Check, ...] = ()
@@ -416,7 +415,7 @@ class _Wizard:
                 request.state.viewer.user_id if request.state.viewer else None,
                 self._app.clock.now(),
             )
-        return _to(guest.base)
+        return see_other(guest.base)
 
     async def finish(self, request: Request) -> Response:
         guest = await self._guest(request)
@@ -442,13 +441,13 @@ class _Wizard:
                 await service.choose(tx, guest.organisation_id, onboarding.id, str(form.get("phone_number_id", "")))
         except NumberError as error:
             raise HTTPException(409, str(error)) from error
-        return _to(guest.base)
+        return see_other(guest.base)
 
     async def retry(self, request: Request) -> Response:
         guest, onboarding = await self._onboarding(request)
         async with self._app.db.transaction() as tx:
             await service.retry(tx, guest.organisation_id, onboarding.id)
-        return _to(guest.base)
+        return see_other(guest.base)
 
     async def progress(self, request: Request) -> Response:
         guest, onboarding = await self._onboarding(request)
@@ -466,7 +465,7 @@ class _Wizard:
             if invitation is None:
                 raise HTTPException(403, "This invitation is over, or isn't complete. Ask for a new link.")
             return _Guest(invitation.organisation_id, invitation.onboarding_id, f"/join/{sealed}")
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         onboarding_id = request.path_params["onboarding"]
         return _Guest(viewer.organisation_id, onboarding_id, f"/numbers/connect/{onboarding_id}")
 
@@ -477,13 +476,6 @@ class _Wizard:
         if onboarding is None:
             raise HTTPException(404)
         return guest, onboarding
-
-
-def _administrator(request: Request) -> Viewer:
-    viewer: Viewer = request.state.viewer
-    if not viewer.may_administer:
-        raise HTTPException(403, ADMINISTRATORS_ONLY)
-    return viewer
 
 
 def _seen(form: Mapping[str, Any]) -> dict[str, Any]:
@@ -510,7 +502,3 @@ def _popup_policy(sdk_url: str, origins: tuple[str, ...]) -> str:
     sdk = urlsplit(sdk_url)
     allowed = " ".join(sorted({f"{sdk.scheme}://{sdk.netloc}", *origins, "https://*.facebook.com"}))
     return f"{SecurityHeaders.POLICY}; script-src 'self' {allowed}; frame-src {allowed}; connect-src 'self' {allowed}"
-
-
-def _to(path: str) -> Response:
-    return RedirectResponse(path, status_code=303)

@@ -6,12 +6,12 @@ from typing import Any
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from twinline.accounts.models import Viewer
+from twinline.accounts.gate import administrator_of, viewer_of, writer_of
 from twinline.app import App
-from twinline.kit.html import environment, render
+from twinline.kit.html import environment, render, see_other
 from twinline.meta.graph import GraphError
 from twinline.rules import template_checks
 from twinline.rules import templates as rules
@@ -21,6 +21,8 @@ from twinline.templates.models import Account, Template, TemplateError
 
 FILTERS = ("q", "status", "category", "language")
 MOST = 101 * 1024 * 1024  # bytes of a header's file and the form around it
+WRITERS_ONLY = "Your role may look at templates but not change them. Ask an owner or administrator."
+ADMINISTRATORS_ONLY = "Only an owner or administrator may do this with templates. Ask one of them."
 
 
 def routes(app: App) -> list[BaseRoute]:
@@ -51,10 +53,10 @@ class _Pages:
 
     async def start(self, request: Request) -> Response:
         async with self._app.db.transaction() as tx:
-            accounts = await queries.accounts(tx, _viewer(request).organisation_id)
+            accounts = await queries.accounts(tx, viewer_of(request).organisation_id)
         if not accounts:
             return render(request, "templates/none.html")
-        return _to(f"/templates/{accounts[0].waba_id}")
+        return see_other(f"/templates/{accounts[0].waba_id}")
 
     async def list(self, request: Request) -> Response:
         return await self._list(request)
@@ -81,13 +83,13 @@ class _Pages:
         )
 
     async def sync(self, request: Request) -> Response:
-        _administrator(request)
+        administrator_of(request, ADMINISTRATORS_ONLY)
         account = await self._account(request)
         try:
             await service.sync(self._app, account.organisation_id, account.waba_id)
         except (GraphError, TemplateError) as error:
             return await self._list(request, _said(error), 502)
-        return _to(f"/templates/{account.waba_id}")
+        return see_other(f"/templates/{account.waba_id}")
 
     async def one(self, request: Request) -> Response:
         return await self._one(request)
@@ -130,7 +132,7 @@ class _Pages:
     # --- writing --------------------------------------------------------------------------------------------------
 
     async def new(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         account = await self._account(request)
         if request.method == "GET":
             return self._form(request, account, await self._begun(request, account))
@@ -147,7 +149,7 @@ class _Pages:
             )
         except (GraphError, TemplateError) as error:
             return self._form(request, account, spec, error=error, sample=sample)
-        return _to(f"/templates/{account.waba_id}/{made}")
+        return see_other(f"/templates/{account.waba_id}/{made}")
 
     async def _begun(self, request: Request, account: Account) -> dict[str, Any]:
         """An empty form, or a copy of a template (``from``): under a new name, or in another language."""
@@ -164,7 +166,7 @@ class _Pages:
         }
 
     async def edit(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         account, template = await self._template(request)
         if not forms.fits(template.spec):
             return await self._one(request, "A carousel is changed as a file: twinline template create --file.", 409)
@@ -185,7 +187,7 @@ class _Pages:
             )
         except (GraphError, TemplateError) as error:
             return self._form(request, account, spec, template, error, sample)
-        return _to(f"/templates/{account.waba_id}/{template.id}")
+        return see_other(f"/templates/{account.waba_id}/{template.id}")
 
     def _form(
         self,
@@ -236,7 +238,7 @@ class _Pages:
 
     async def sample(self, request: Request) -> Response:
         """Keeps the file of a media header and hands it to Meta; answers its handle."""
-        _administrator(request)
+        administrator_of(request, ADMINISTRATORS_ONLY)
         account = await self._account(request)
         if int(request.headers.get("content-length") or 0) > MOST:
             raise HTTPException(413, "The file is larger than WhatsApp takes (100 MB).")
@@ -254,7 +256,7 @@ class _Pages:
     # --- doing ----------------------------------------------------------------------------------------------------
 
     async def fallbacks(self, request: Request) -> Response:
-        viewer = _writer(request)
+        viewer = writer_of(request, WRITERS_ONLY)
         account, template = await self._template(request)
         async with request.form() as form:
             given = {key: str(value) for key, value in form.items() if key != "csrf"}
@@ -263,20 +265,20 @@ class _Pages:
                 await service.set_fallbacks(self._app, tx, template, given, viewer.user_id)
         except TemplateError as error:
             return await self._one(request, str(error), 422)
-        return _to(f"/templates/{account.waba_id}/{template.id}")
+        return see_other(f"/templates/{account.waba_id}/{template.id}")
 
     async def unpause(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         account, template = await self._template(request)
         where = account.organisation_id, account.waba_id
         try:
             await service.unpause(self._app, *where, template.id, user_id=viewer.user_id)
         except (GraphError, TemplateError) as error:
             return await self._one(request, _said(error), 409)
-        return _to(f"/templates/{account.waba_id}/{template.id}")
+        return see_other(f"/templates/{account.waba_id}/{template.id}")
 
     async def delete(self, request: Request) -> Response:
-        viewer = _administrator(request)
+        viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         account, template = await self._template(request)
         async with request.form() as form:
             only = None if form.get("all") == "yes" else template.id
@@ -285,13 +287,13 @@ class _Pages:
             await service.delete(self._app, *where, template.name, only, user_id=viewer.user_id)
         except (GraphError, TemplateError) as error:
             return await self._one(request, _said(error), 409)
-        return _to(f"/templates/{account.waba_id}")
+        return see_other(f"/templates/{account.waba_id}")
 
     # --- reading a request ----------------------------------------------------------------------------------------
 
     async def _account(self, request: Request) -> Account:
         async with self._app.db.transaction() as tx:
-            found = await queries.accounts(tx, _viewer(request).organisation_id, request.path_params["waba"])
+            found = await queries.accounts(tx, viewer_of(request).organisation_id, request.path_params["waba"])
         if not found:
             raise HTTPException(404)
         return found[0]
@@ -305,25 +307,6 @@ class _Pages:
         if found is None:
             raise HTTPException(404, "This template isn't there any more: it was deleted, here or in WhatsApp Manager.")
         return account, found
-
-
-def _viewer(request: Request) -> Viewer:
-    viewer: Viewer = request.state.viewer
-    return viewer
-
-
-def _writer(request: Request) -> Viewer:
-    viewer = _viewer(request)
-    if not viewer.may_write:
-        raise HTTPException(403, "Your role may look at templates but not change them. Ask an owner or administrator.")
-    return viewer
-
-
-def _administrator(request: Request) -> Viewer:
-    viewer = _viewer(request)
-    if not viewer.may_administer:
-        raise HTTPException(403, "Only an owner or administrator may do this with templates. Ask one of them.")
-    return viewer
 
 
 def _by_name(found: list[Template]) -> dict[str, list[Template]]:
@@ -353,7 +336,3 @@ def _lengths(spec: dict[str, Any]) -> dict[str, list[int]]:
         "header_text": [len(header), rules.limit("header")],
         "footer": [len(footer), rules.limit("footer")],
     }
-
-
-def _to(path: str) -> Response:
-    return RedirectResponse(path, status_code=303)
