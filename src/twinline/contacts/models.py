@@ -17,23 +17,15 @@ class NotThere(ContactError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contact:
-    """Somebody as a number knows them. ``opted_out``: they have ended marketing in WhatsApp itself."""
+class Named:
+    """Whatever a contact may be called by."""
 
-    number_id: int
-    id: int
     custom_name: str | None
     book_name: str | None
     profile_name: str | None
     username: str | None
     phone: str | None
     bsuid: str | None
-    language: str | None
-    tags: list[str]
-    fields: dict[str, str]
-    opted_out: bool
-    last_inbound_at: datetime | None
-    last_at: datetime | None
 
     @property
     def name(self) -> str:
@@ -50,6 +42,20 @@ class Contact:
     @property
     def shown_phone(self) -> str:
         return shown_phone(self.phone or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact(Named):
+    """Somebody as a number knows them. ``opted_out``: they have ended marketing in WhatsApp itself."""
+
+    number_id: int
+    id: int
+    language: str | None
+    tags: list[str]
+    fields: dict[str, str]
+    opted_out: bool
+    last_inbound_at: datetime | None
+    last_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

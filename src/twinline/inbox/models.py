@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from twinline.contacts.models import Named
 from twinline.inbox import words
 from twinline.kit.markup import rich
 from twinline.kit.phones import shown_phone
@@ -44,30 +45,6 @@ class Number:
     @property
     def name(self) -> str:
         return self.verified_name or self.phone
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """Whatever a contact may be called by."""
-
-    custom_name: str | None
-    book_name: str | None
-    profile_name: str | None
-    username: str | None
-    phone: str | None
-    bsuid: str | None
-
-    @property
-    def name(self) -> str:
-        shown = identity.display_name(
-            custom=self.custom_name,
-            book=self.book_name,
-            profile=self.profile_name,
-            username=self.username,
-            phone=shown_phone(self.phone or ""),
-            bsuid=self.bsuid,
-        )
-        return shown or "Somebody"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +103,6 @@ class OpenChat(Named):
         """Opens this chat in WhatsApp, on the device where it's clicked."""
         return f"https://wa.me/{identity.digits(self.phone)}" if self.phone else None
 
-    @property
-    def shown_phone(self) -> str | None:
-        return shown_phone(self.phone) if self.phone else None
-
 
 def held_by(holder: str, until: datetime | None, now: datetime) -> str:
     present = floor.holder_now(floor.Floor(floor.Holder(holder), until=until), now)
@@ -142,10 +115,6 @@ class Person(Named):
 
     contact_id: int
     phone: str
-
-    @property
-    def shown_phone(self) -> str:
-        return shown_phone(self.phone)
 
     @property
     def card(self) -> str:

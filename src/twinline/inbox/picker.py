@@ -190,7 +190,7 @@ def _known(chat: OpenChat) -> dict[str, str]:
     found = {
         "Name": chat.name if first else "",
         "First name": first,
-        "Phone": chat.shown_phone or "",
+        "Phone": chat.shown_phone,
         "Username": f"@{chat.username}" if chat.username else "",
     }
     return {name: value for name, value in found.items() if value}
