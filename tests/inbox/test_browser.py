@@ -119,12 +119,9 @@ async def test_the_history_comes_in_above_to_its_beginning(shop: Any, page: Page
     ana = await shop.contact("34600111222", profile_name="Ana")
     await shop.write(*[shop.row(ana, f"line {n}", ago=500_000 - n * 1000) for n in range(130)])
     await page.goto(f"/inbox/{shop.number_id}/{ana}")
-    for _ in range(8):
-        await page.locator("#scroller").evaluate("scroller => { scroller.scrollTop = -1e6 }")
-        await page.wait_for_timeout(150)
-    texts = await page.locator(".bubble .text").all_inner_texts()
-    assert texts == [f"line {n}" for n in range(130)]
-    await expect(page.locator("#older")).to_have_count(0)
+    scrolled_to_the_beginning = "() => { scroller.scrollTop = -1e6; return !document.querySelector('#older') }"
+    await page.wait_for_function(scrolled_to_the_beginning)
+    await expect(page.locator(".bubble .text")).to_have_text([f"line {n}" for n in range(130)])
 
 
 async def test_an_answer_and_a_reaction_name_the_message_that_they_are_about(shop: Any, page: Page) -> None:

@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,14 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from playwright.sync_api import expect
+from tests.fixtures.patience import PATIENCE, eventually
 
 from whatsapp_simulator.app import Settings, create
 
 CHROMIUM = Path("/usr/bin/chromium")
 PAGES = ("/", "/phone", "/customers", "/customer/c1", "/templates", "/signup?config_id=200000000000001")
-WORD = 20000
+WORD = 1000 * PATIENCE
 """Milliseconds that a page may take to show what happened."""
 
 
@@ -80,9 +81,7 @@ class Served:
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True)
         self._thread.start()
-        deadline = time.monotonic() + 15
-        while not self._server.started and time.monotonic() < deadline:
-            time.sleep(0.01)
+        eventually(lambda: self._server.started)
         self.http = httpx.Client(base_url=self.address, trust_env=False)
         self.phone = self.get("/control/phones")["phones"][0]
 
@@ -226,7 +225,7 @@ def test_the_owner_connects_the_number_from_popup_and_phone(served, window):
     phone.get_by_role("button", name="Disconnect", exact=True).click()
     phone.get_by_role("dialog").get_by_role("button", name="Disconnect").click()
     phone.get_by_text("It was connected before").wait_for()
-    assert served.get(f"/control/phones/{served.phone['id']}")["state"] == "disconnected"
+    eventually(lambda: served.get(f"/control/phones/{served.phone['id']}")["state"] == "disconnected")
 
 
 @pytest.mark.browser
@@ -262,7 +261,7 @@ def test_closing_the_popup_tells_the_step_that_was_open(served, window):
     start.locator(".heard", has_text="code none").wait_for()
     heard = json.loads(start.locator(".heard").text_content().partition("\ncode ")[0])
     assert heard["data"] == {"current_step": "PHONE_NUMBER_VERIFICATION"}
-    assert served.get(f"/control/phones/{served.phone['id']}")["pending_session"] is None
+    eventually(lambda: served.get(f"/control/phones/{served.phone['id']}")["pending_session"] is None)
 
 
 @pytest.mark.browser
@@ -299,6 +298,7 @@ def test_a_conversation_goes_between_the_two_phones(served, window):
 def test_every_kind_of_attachment_is_shown_on_the_other_side(served, window):
     owner = _open(window, f"/phone/{served.phone['id']}#/chat/c1")
     customer = _open(window, "/customer/c1")
+    owner.locator(".row").first.wait_for()
     for item, shown in {
         "Sample picture": ".picture img",
         "Sample document": ".paper",
@@ -336,7 +336,7 @@ def test_what_the_platform_sends_is_an_own_message_and_its_buttons_can_be_presse
     buttons = [{"type": "reply", "reply": {"id": f"b{i}", "title": title}} for i, title in enumerate(("Yes", "No"))]
     question = {"type": "button", "body": {"text": "A table for two?"}, "action": {"buttons": buttons}}
     served.send(token, type="interactive", interactive=question)
-    assert _bubble(owner, "A table for two?").get_by_role("button", name="Yes").is_disabled()
+    expect(_bubble(owner, "A table for two?").get_by_role("button", name="Yes")).to_be_disabled()
     customer.get_by_role("button", name="Yes").click()
     _bubble(owner, "Yes").last.locator(".quote", has_text="A table").wait_for()
 
@@ -374,6 +374,7 @@ def test_the_operator_judges_a_template_and_what_is_held_goes_out(served, window
     one.get_by_text("Rejected: Scam.").wait_for()
     one.get_by_role("button", name="Approve after all").click()
     one.get_by_role("button", name="Green").click()
+    one.get_by_role("button", name="Green", pressed=True).wait_for()
 
     body = {"type": "body", "parameters": [{"type": "text", "text": text} for text in ("Nora", "Sunday")]}
     template = {"name": "bike_days", "language": {"code": "en_US"}, "components": [body]}
@@ -399,8 +400,7 @@ def test_the_operator_judges_a_template_and_what_is_held_goes_out(served, window
     desk.get_by_role("dialog").get_by_label("Hours of notice").fill("0")
     desk.get_by_role("dialog").get_by_role("button", name="Recategorise").click()
     desk.get_by_label("Limit of Café Aurora").select_option("2K")
-    shown = served.get("/control/portfolios")["portfolios"][0]
-    assert shown["tier"] == "TIER_2K"
+    eventually(lambda: served.get("/control/portfolios")["portfolios"][0]["tier"] == "TIER_2K")
 
 
 @pytest.mark.browser
@@ -413,10 +413,10 @@ def test_the_owner_keeps_contacts_and_the_customer_stops_promotions(served, wind
     customer = _open(window, "/customer/c1")
     customer.get_by_role("button", name="Stop promotions").click()
     customer.get_by_text("Stopped by this person.").wait_for()
-    customer.get_by_label("Hide the number").is_disabled()
+    expect(customer.get_by_label("Hide the number")).to_be_disabled()
     customer.get_by_label("Username").fill("@nora")
     customer.keyboard.press("Tab")
-    customer.get_by_label("Hide the number").check()
+    customer.get_by_label("Hide the number").click()
     owner.goto(f"/phone/{served.phone['id']}#/chat/c1")
     owner.locator(".chat-head small", has_text="@nora").wait_for()
 
@@ -466,7 +466,9 @@ def test_the_operator_moves_the_clock_and_arms_a_fault(served, window):
     start.get_by_label("Code").fill("131026")
     start.get_by_role("button", name="Arm").click()
     start.get_by_text("Next 1: sends fail after a 200, 131026 undeliverable").wait_for()
-    _write(_open(window, "/customer/c1"), "hi")
+    customer = _open(window, "/customer/c1")
+    _write(customer, "hi")
+    _bubble(customer, "hi").last.wait_for()
     served.send(token, type="text", text={"body": "hello"})
     start.get_by_text("Next 1: sends fail").wait_for(state="detached")
     line = _front(start).locator("#requests .line", has_text="/messages")
@@ -480,20 +482,23 @@ def test_the_operator_sets_limits_by_hand_and_sees_the_pace(served, window):
     start = _open(window, "/")
     start.get_by_label("Messages a second").fill("2")
     start.keyboard.press("Tab")
-    start.get_by_label("Has a payment method").uncheck()
-    start.get_by_text("can't pay").wait_for()
+    start.locator("#limits input[value='2']").wait_for()
     assert served.get("/control/options")["throughput"] == 2
-    for _ in range(4):
+    start.get_by_label("Has a payment method").click()
+    start.get_by_text("can't pay").wait_for()
+
+    def sent() -> Any:
         body = {"messaging_product": "whatsapp", "to": "14155550171", "type": "text", "text": {"body": "hi"}}
         headers = {"authorization": f"Bearer {token}"}
         served.http.post(f"/v26.0/{served.phone['id']}/messages", json=body, headers=headers)
-    told = served.get(f"/control/pacing?phone={served.phone['id']}")
-    assert told["too_fast"] > 0
+        return served.get(f"/control/pacing?phone={served.phone['id']}")
+
+    told = eventually(sent, lambda told: told["too_fast"] > 0)
     pace = start.locator(".pace", has_text=f"{told['out']} out · {told['too_fast']} too fast")
     pace.get_by_role("img", name="messages went out in the last minute").wait_for()
     start.get_by_label("Which requests").select_option("Refused")
     start.locator("#requests .line", has_text="130429").nth(told["too_fast"] - 1).wait_for()
-    assert start.locator("#requests .pill.good").count() == 0
+    expect(start.locator("#requests .pill.good")).to_have_count(0)
 
 
 @pytest.mark.browser
