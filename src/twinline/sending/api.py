@@ -1,6 +1,7 @@
 """Messages over HTTP: send one, see what became of it, take it back; files to send; where a chat stands."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -52,7 +53,7 @@ Said = tuple[str | None, dict[str, Any] | None]
 Files = Mapping[str, Kept]
 
 
-class Message(In):
+class Message(In, ABC):
     """What every message has. Whatever speaks against one is a 422 with the rule's name."""
 
     to: To
@@ -65,9 +66,9 @@ class Message(In):
     view_once: bool = Field(default=False, description="Never possible; refused with the reason.")
     disappearing: bool = Field(default=False, description="Never possible; refused with the reason.")
 
+    @abstractmethod
     def said(self, kept: Files) -> Said:
         """The text and the content of its draft."""
-        raise NotImplementedError
 
 
 class TextBody(In):
