@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
 from twinline.db import Database
 from twinline.kit.clock import Clock, FileClock, SystemClock
 from twinline.kit.files import Files
+from twinline.kit.outside import Outside
 from twinline.kit.vault import Vault
 from twinline.meta import express
 from twinline.meta.graph import Graph
@@ -23,15 +24,17 @@ class App:
     clock: Clock
     vault: Vault
     files: Files
+    outside: Outside = field(default_factory=Outside)
 
 
 @asynccontextmanager
 async def open_app(settings: Settings, database_url: str, clock: Clock | None = None) -> AsyncIterator[App]:
-    """Opens the pool and the HTTP client, and closes both."""
+    """Opens the pool and the HTTP clients, and closes them."""
     settings.data.mkdir(parents=True, exist_ok=True)
     keys = settings.vault_keys.get_secret_value() if settings.vault_keys else None
     if clock is None:
         clock = FileClock(settings.clock_file) if settings.clock_file else SystemClock()
+    outside = Outside(settings.outside_allowed.split(","))
     db = Database(database_url, size=settings.db_pool)
     # Meta's 200 usually comes within a second; a minute covers slow media without hanging a lane for ever.
     async with httpx.AsyncClient(
@@ -46,6 +49,8 @@ async def open_app(settings: Settings, database_url: str, clock: Clock | None = 
                 clock=clock,
                 vault=Vault.open(settings.data, keys),
                 files=Files(settings.media_url or f"file://{settings.data.absolute()}/media"),
+                outside=outside,
             )
         finally:
             await db.close()
+            await outside.aclose()

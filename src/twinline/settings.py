@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     signup_feature_type: str = "whatsapp_business_app_onboarding"
     signup_session_info: str = "3"
 
+    # What webhooks and automations may reach besides the public internet, with commas between: host, host:port or
+    # network/bits (kit.outside).
+    outside_allowed: str = ""
+
     # secrets
     vault_keys: SecretStr | None = None  # comma-separated Fernet keys, newest first; default: <data>/vault.key
 
