@@ -295,8 +295,9 @@ async def test_what_only_the_phone_can_do_names_the_phone(program: Program, kind
     await program.shop.customer(ANA)
     asked = {"to": ANA, "type": kind, "anything": {"else": True}}
     told = await program.is_refused(422, "POST", f"{program.base}/messages", asked)
-    assert told["code"] == f"capability.{kind}"
-    assert told["message"] == capabilities.refusal(kind)
+    feature = capabilities.refused(kind)
+    assert feature is not None
+    assert (told["code"], told["message"]) == (f"capability.{feature.id}", feature.error)
 
 
 async def test_a_closed_window_is_refused_with_its_reason(program: Program) -> None:

@@ -42,6 +42,8 @@ def test_an_answer_in_an_open_chat_goes_out() -> None:
         (replace(HELLO, recipient="1600000000@broadcast"), "capability.broadcast_lists"),
         (Attempt("status", "34600111222"), "capability.status"),
         (Attempt("calls", "34600111222"), "capability.calls"),
+        (Attempt("call", "34600111222"), "capability.calls"),
+        (Attempt("group", "34600111222"), "capability.groups"),
         (Attempt("live_location", "34600111222"), "capability.live_location"),
         (Attempt("image", "34600111222", view_once=True), "capability.view_once"),
         (replace(HELLO, disappearing=True), "capability.disappearing_messages"),

@@ -41,10 +41,11 @@ class Confidence(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Feature:
     """One line of the matrix. `error` is set exactly when `api` is NO; `date` is when the source was
-    written.
+    written; `also` are other names of it.
     """
 
     id: str
+    also: tuple[str, ...]
     title: str
     phone: Phone
     phone_says: str
@@ -64,6 +65,7 @@ def features() -> tuple[Feature, ...]:
     return tuple(
         Feature(
             id=line["id"],
+            also=tuple(line.get("also", ())),
             title=line["title"],
             phone=Phone(line["phone"]),
             phone_says=line["phone_says"],
@@ -78,14 +80,14 @@ def features() -> tuple[Feature, ...]:
     )
 
 
-def refusal(feature: str) -> str | None:
-    """Why this feature can't be had through the API and where it can; None if it can, or isn't in the
-    matrix.
+def refused(name: str) -> Feature | None:
+    """The feature of this id, or whatever programs call it, if it can't be had through the API: its `error` says why
+    and where it can. None if it can, or isn't in the matrix.
     """
-    line = _by_id().get(feature)
-    return line.error if line else None
+    feature = _by_name().get(name)
+    return feature if feature is not None and feature.error is not None else None
 
 
 @cache
-def _by_id() -> MappingProxyType[str, Feature]:
-    return MappingProxyType({feature.id: feature for feature in features()})
+def _by_name() -> MappingProxyType[str, Feature]:
+    return MappingProxyType({name: feature for feature in features() for name in (feature.id, *feature.also)})

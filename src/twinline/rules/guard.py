@@ -87,10 +87,11 @@ def _capability(attempt: Attempt, _: Standing) -> Refusal | None:
         "view_once" if attempt.view_once else "",
         "disappearing_messages" if attempt.disappearing else "",
     )
-    for feature in features:
-        told = capabilities.refusal(feature)
-        if told is not None:
-            return Refusal(f"capability.{feature}", told, "Do it in the WhatsApp Business app on the phone.")
+    for name in features:
+        feature = capabilities.refused(name)
+        if feature is not None:
+            told = feature.error or ""
+            return Refusal(f"capability.{feature.id}", told, "Do it in the WhatsApp Business app on the phone.")
     return None
 
 

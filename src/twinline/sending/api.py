@@ -377,8 +377,9 @@ class Impossible(Message):
 
     model_config = ConfigDict(extra="ignore")
     type: Literal[
-        "groups", "broadcast_lists", "status", "channels", "calls", "video_calls", "live_location", "view_once",
-        "disappearing_messages", "message_edit", "catalog",
+        "groups", "group", "broadcast_lists", "broadcast", "status", "story", "channels", "channel", "calls", "call",
+        "video_calls", "video_call", "live_location", "view_once", "disappearing_messages", "disappearing",
+        "message_edit", "catalog",
     ]  # fmt: skip
 
     def said(self, kept: Files) -> Said:
