@@ -2,7 +2,7 @@
 
 import pytest
 
-from twinline.rules.capabilities import Api, Phone, features, refusal
+from twinline.rules.capabilities import Api, Phone, features, refused
 
 
 @pytest.mark.parametrize(
@@ -24,14 +24,19 @@ from twinline.rules.capabilities import Api, Phone, features, refusal
     ],
 )
 def test_what_the_api_cant_do_names_the_phone_as_the_place(feature: str) -> None:
-    told = refusal(feature)
-    assert told is not None
-    assert "use the phone" in told
+    line = refused(feature)
+    assert line is not None
+    assert "use the phone" in (line.error or "")
 
 
 @pytest.mark.parametrize("feature", ["chats", "media", "templates", "history", "never heard of"])
 def test_what_the_api_can_do_isnt_refused(feature: str) -> None:
-    assert refusal(feature) is None
+    assert refused(feature) is None
+
+
+def test_a_name_means_one_feature() -> None:
+    names = [name for line in features() for name in (line.id, *line.also)]
+    assert len(names) == len(set(names))
 
 
 def test_every_line_has_a_sentence_for_each_side_and_a_source() -> None:
