@@ -273,11 +273,11 @@ def show(campaign: Id, data: Data = None) -> None:
 
 
 async def _show(settings: Settings, campaign_id: int) -> dict[str, Any]:
-    from twinline.campaigns import api  # its shapes; FastAPI would take a fifth of a second of every command
+    from twinline.campaigns import shapes  # pydantic and FastAPI would take a fifth of a second of every command
 
     async with _campaign(settings, campaign_id) as (app, one), app.db.transaction() as tx:
-        results = await api.results(tx, one)
-        return {**api.Campaign.of(one).model_dump(mode="json"), "results": results.model_dump(mode="json")}
+        results = await shapes.results(tx, one)
+        return {**shapes.Campaign.of(one).model_dump(mode="json"), "results": results.model_dump(mode="json")}
 
 
 @cli.command("recipients")
