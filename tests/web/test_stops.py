@@ -51,6 +51,20 @@ async def test_the_page_says_what_stands_still_why_and_how_it_ends(browser: Brow
     assert page.count("Let it go on") == 1, "what is disabled for good, and what ends by itself, has no button"
 
 
+async def test_where_a_token_has_ended_a_new_one_is_asked_for_with_the_number_filled_in(
+    browser: Browser, app: App, number_id: int
+) -> None:
+    await browser.log_in()
+    assert "Paste a new token" not in (await browser.get(f"/numbers/{number_id}")).text
+    async with app.db.transaction() as tx:
+        await stops.stop(tx, number_id, 190, app.clock.now())
+    where = "/numbers/add?waba_id=700&amp;phone_number_id=800"
+    assert f'href="{where}">Paste a new token' in (await browser.get(f"/numbers/{number_id}")).text
+    form = (await browser.get(where.replace("&amp;", "&"))).text
+    assert 'name="waba_id" required inputmode="numeric" pattern="[0-9]+" value="700"' in form
+    assert 'name="phone_number_id" inputmode="numeric" pattern="[0-9]*" value="800"' in form
+
+
 async def test_nothing_is_said_where_nothing_stands_still(browser: Browser, app: App, number_id: int) -> None:
     async with app.db.transaction() as tx:
         await tx.execute("DELETE FROM stops")

@@ -90,11 +90,12 @@ class _Pages:
 
     async def add(self, request: Request) -> Response:
         viewer = administrator_of(request, ADMINISTRATORS_ONLY)
-        given = {"waba_id": "", "phone_number_id": "", "token": ""}
-        problem = ""
+        names, problem = ("waba_id", "phone_number_id", "token"), ""
+        # A number whose token ended leads here and names itself.
+        given = {name: request.query_params.get(name, "") for name in names}
         if request.method == "POST":
             form = await request.form()
-            given = {name: str(form.get(name, "")).strip() for name in given}
+            given = {name: str(form.get(name, "")).strip() for name in names}
             try:
                 number_id = await service.add_with_token(
                     self._app, viewer.organisation_id, user_id=viewer.user_id, **given

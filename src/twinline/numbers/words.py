@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from twinline.numbers.models import Notice, Number, Onboarding
-from twinline.rules import lifecycle
+from twinline.rules import lifecycle, outcomes
 from twinline.rules.lifecycle import Connection
-from twinline.rules.outcomes import Binds, Scope
+from twinline.rules.outcomes import Binds, Scope, Way
 from twinline.rules.sync import SyncState
 from twinline.sending.stops import Standing
 
@@ -93,6 +93,11 @@ def banners(number: Number, now: datetime) -> list[Banner]:
         says = "Paste a new one, or connect the number again. Chats and contacts stay."
         found.append(Banner("danger" if over else "warn", title, says, "/numbers/add", "Paste a token"))
     return found
+
+
+def wants_token(one: Standing) -> bool:
+    """Whether a new token ends it."""
+    return one.code is not None and Way.TOKEN in outcomes.outcome(one.code).resumes
 
 
 def stands_still(one: Standing) -> str:
