@@ -2,32 +2,22 @@
 
 import asyncio
 import re
-import shutil
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import uvicorn
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 from tests.campaigns.bakery import Bakery, bakery, clock, meta
+from tests.fixtures.browser import MARKS, chromium, served, window
 
 from twinline.accounts import service as accounts
 from twinline.campaigns import planning
 from twinline.db import as_json
-from twinline.kit.html import WEB
 from twinline.web.app import build
 
-CHROMIUM = shutil.which("chromium")
+pytestmark = MARKS
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-    pytest.mark.skipif(not (WEB / "static/vendor").exists(), reason="scripts/frontend.py hasn't been run"),
-]
-
-__all__ = ["bakery", "clock", "meta"]
+__all__ = ["bakery", "chromium", "clock", "meta"]
 
 PEOPLE = """First name,WhatsApp,Discount
 Ana,+351 910 000 001,20 %
@@ -37,37 +27,16 @@ Cid,12,15 %
 
 
 @pytest.fixture
-async def page(bakery: Bakery) -> AsyncIterator[Page]:
+async def page(bakery: Bakery, chromium: Browser) -> AsyncIterator[Page]:
     body = [{"type": "BODY", "text": "Hi {{1}}, everything is {{2}} cheaper until Friday."}]
     await bakery.shop.execute("UPDATE templates SET components = %s::jsonb", (as_json(body),))
     async with bakery.app.db.transaction() as tx:
         now = bakery.clock.now()
         who = bakery.organisation_id, "ada@example.com", "Ada", "owner", "correct horse"
         await accounts.create_user(tx, *who, now)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(build(bakery.app), port=port, log_level="error", ws="none"))
-    serving = asyncio.create_task(server.serve())
-    problems: list[str] = []
-    async with async_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        page = await chromium.new_page(base_url=f"http://127.0.0.1:{port}")
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-        while not server.started:
-            await asyncio.sleep(0.01)
-        await page.goto("/login")
-        await page.get_by_label("E-mail").fill("ada@example.com")
-        await page.locator("[name=password]").fill("correct horse")
-        await page.locator("[name=password]").press("Enter")
-        await page.wait_for_url("**/inbox**")
+    login = "ada@example.com", "correct horse"
+    async with served(build(bakery.app)) as address, window(chromium, address, login) as page:
         yield page
-        await chromium.close()
-    server.should_exit = True
-    await serving
-    assert problems == []
 
 
 async def makes(page: Page, folder: Path) -> int:

@@ -1,57 +1,27 @@
 """Finding people, tagging them and keeping a segment, in Chromium, under the policy that the pages are served with."""
 
-import asyncio
 import re
-import shutil
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
-import uvicorn
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 from tests.contacts.conftest import ANA, BEA, Shop
+from tests.fixtures.browser import MARKS, chromium, served, window
 from tests.web.conftest import PASSWORD, add_user
 
-from twinline.kit.html import WEB
 from twinline.web.app import build
 
-CHROMIUM = shutil.which("chromium")
+__all__ = ["chromium"]
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-    pytest.mark.skipif(not (WEB / "static/vendor").exists(), reason="scripts/frontend.py hasn't been run"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture
-async def page(shop: Shop) -> AsyncIterator[Page]:
+async def page(shop: Shop, chromium: Browser) -> AsyncIterator[Page]:
     await add_user(shop.app, shop.clock.now(), await shop.organisation, "ada@example.com", "owner")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(build(shop.app), port=port, log_level="error", ws="none"))
-    serving = asyncio.create_task(server.serve())
-    problems: list[str] = []
-    async with async_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        page = await chromium.new_page(base_url=f"http://127.0.0.1:{port}")
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-        while not server.started:
-            await asyncio.sleep(0.01)
-        await page.goto("/login")
-        await page.get_by_label("E-mail").fill("ada@example.com")
-        await page.locator("[name=password]").fill(PASSWORD)
-        await page.locator("[name=password]").press("Enter")
-        await page.wait_for_url("**/inbox**")
+    login = "ada@example.com", PASSWORD
+    async with served(build(shop.app)) as address, window(chromium, address, login) as page:
         yield page
-        await chromium.close()
-    server.should_exit = True
-    await serving
-    assert problems == []
 
 
 async def test_people_are_marked_tagged_found_again_and_kept_as_a_segment(shop: Shop, page: Page) -> None:

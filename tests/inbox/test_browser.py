@@ -1,74 +1,34 @@
 """The inbox in Chromium, under the policy that it is served with."""
 
-import asyncio
-import shutil
-import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import uvicorn
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
+from tests.fixtures.browser import MARKS, chromium, served, window
 
 from twinline.accounts.gate import SecurityHeaders
 from twinline.app import App
 from twinline.inbox.live import Live
 from twinline.kit.html import WEB
 
-CHROMIUM = shutil.which("chromium")
+__all__ = ["chromium"]
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-    pytest.mark.skipif(not (WEB / "static/vendor").exists(), reason="scripts/frontend.py hasn't been run"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture
-async def address(app: App, shop: Any, seen_by: Any, site: Any) -> AsyncIterator[str]:
+async def page(app: App, shop: Any, seen_by: Any, site: Any, chromium: Browser) -> AsyncIterator[Page]:
     live = Live(app)
     await live.start()
     made = site(app, live)
     made.router.routes.append(Mount("/static", StaticFiles(directory=WEB / "static")))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = uvicorn.Config(
-        SecurityHeaders(seen_by(made, shop.viewer)), port=port, log_level="error", lifespan="off", ws="none"
-    )
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.02)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = server.force_exit = True
-    await running
-    await live.stop()
-
-
-@pytest.fixture
-async def page(address: str) -> AsyncIterator[Page]:
-    problems: list[str] = []
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--use-fake-device-for-media-stream",
-                "--use-fake-ui-for-media-stream",
-            ],
-        )
-        page = await chromium.new_page(base_url=address)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    seen = SecurityHeaders(seen_by(made, shop.viewer))
+    async with served(seen, lifespan="off") as address, window(chromium, address) as page:
         yield page
-        await chromium.close()
-    assert problems == []
+    await live.stop()
 
 
 async def test_what_happens_elsewhere_appears_and_what_is_being_done_here_stays(shop: Any, page: Page) -> None:
