@@ -37,7 +37,7 @@ def _named(url: str, database: str) -> str:
 
 def _create(server: str, name: str, template: str = "template1") -> str:
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
     return _named(server, name)
 
 
@@ -54,7 +54,13 @@ def database_server() -> str:
     folder = Path(tempfile.mkdtemp(prefix="twinline-"))
     # Registered before the server's own stop, so it runs after it.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return embedded.start(folder)
+    url = embedded.start(folder)
+    with psycopg.connect(url, autocommit=True) as connection:
+        # Nothing here outlives the machine, so no test waits for its disk.
+        for setting in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
+    return url
 
 
 @pytest.fixture(scope="session")
