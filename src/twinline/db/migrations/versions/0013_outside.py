@@ -65,7 +65,7 @@ CREATE TABLE errands (
     token      integer NOT NULL,
     kind       text NOT NULL CHECK (kind IN ('call', 'bot', 'agent')),
     request    jsonb NOT NULL,
-    made_at    timestamptz NOT NULL,
+    until      timestamptz NOT NULL,                  -- nobody waits for it any longer
     tries      smallint NOT NULL DEFAULT 0,
     PRIMARY KEY (number_id, run_id)
 );
