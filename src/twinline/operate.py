@@ -381,6 +381,8 @@ ENDING = (
 
 def end_like_ctrl_c() -> None:
     """From now on, whatever ends this process lets it tidy up first, as Ctrl-C does by itself."""
+    # A shell's background begins deaf to Ctrl-C, and with it to all that is passed on as Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ENDING[1:]:
         signal.signal(name, lambda *_: signal.raise_signal(signal.SIGINT))
 

@@ -167,8 +167,8 @@ async def test_a_failed_drain_is_tried_again(shop: Shop, monkeypatch: pytest.Mon
 async def test_stopping_a_worker_puts_nothing_in_doubt(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "GRACE", 0.1)
     customers = [await shop.customer(f"35191000{n:04}") for n in range(40)]
+    rows = [await shop.says(customer, f"to {n}") for n, customer in enumerate(customers)]
     async with working(shop):
-        rows = [await shop.says(customer, f"to {n}") for n, customer in enumerate(customers)]
         await until(lambda: len(shop.meta.texts) >= 5)
     assert {await shop.state(row) for row in rows} == {"sent", "queued"}
     # Another worker goes on.

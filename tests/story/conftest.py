@@ -9,12 +9,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -22,11 +20,9 @@ import httpx
 import psutil
 import psycopg
 import pytest
-
-T = TypeVar("T")
+from tests.fixtures.patience import PATIENCE
 
 BIN = Path(sys.executable).parent
-PATIENCE = 40.0  # seconds until something that should happen counts as not happening
 APP_ID, APP_SECRET = "100000000000001", "simulator-app-secret"  # the simulator's, known to everybody
 
 # What the shell of whoever runs the tests says must not reach the commands.
@@ -35,15 +31,6 @@ CLEAN = {
     for name, value in os.environ.items()
     if not name.startswith("TWINLINE_") and name not in ("DATABASE_URL", "PYTHONDONTWRITEBYTECODE", "PGCONNECT_TIMEOUT")
 }
-
-
-def until(look: Callable[[], T], good: Callable[[T], object] = bool) -> T:
-    """Looks until what is found is ``good``."""
-    waits_until = time.monotonic() + PATIENCE
-    while not good(found := look()):
-        assert time.monotonic() < waits_until, f"still {found!r}"
-        threading.Event().wait(0.05)
-    return found
 
 
 def processes(about: Path) -> list[str]:
@@ -132,9 +119,10 @@ class Running:
 
     def __init__(self, command: list[object], env: dict[str, str]) -> None:
         self._err = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        # However the tests were started (nohup, in the background), it hears every signal.
         self.process = subprocess.Popen(
-            [str(part) for part in command], env={**CLEAN, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=self._err, text=True, start_new_session=True,
+            ["env", "--default-signal", *map(str, command)], env={**CLEAN, **env}, text=True, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._err,
         )  # fmt: skip
         self.out = ""
         self._lines: queue.Queue[str] = queue.Queue()

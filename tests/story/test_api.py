@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import httpx
-from tests.story.conftest import BIN, CLEAN, PATIENCE, Operator, Phone, data_folder, database, until
+from tests.fixtures.patience import PATIENCE, eventually
+from tests.story.conftest import BIN, CLEAN, Operator, Phone, data_folder, database
 
 DOCS = Path(__file__).parents[2] / "docs" / "api.md"
 ANA = "351910009001"
@@ -32,7 +33,7 @@ def test_the_examples_of_the_documentation_do_what_it_says(database_server: str,
             assert done.returncode == 0, done.stdout + done.stderr
             assert "Till in the shop" in done.stdout
             assert "sent\ndelivered\n" in done.stdout
-            screen = until(lambda: phone.screen(ana), lambda seen: len(seen) >= 8)
+            screen = eventually(lambda: phone.screen(ana), lambda seen: len(seen) >= 8)
             assert screen.count("Your bread is ready.") == 1
             assert "We close at seven." in screen
             said = operator.tries("send", f"+{ANA}", "--template", "hello_world", "--var", "1=Ana")

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import openpyxl
 import pytest
-from tests.story.conftest import BIN, CLEAN, PATIENCE, Operator, Phone, data_folder, database, until
+from tests.fixtures.patience import PATIENCE, eventually
+from tests.story.conftest import BIN, CLEAN, Operator, Phone, data_folder, database
 
 DOCS = Path(__file__).parents[2] / "docs" / "campaigns.md"
 ANA, BEA = "351910009001", "351910009002"
@@ -37,7 +38,7 @@ def test_the_examples_of_the_documentation_do_what_it_says(database_server: str,
             for state in ("running", "paused", "running", "cancelled"):
                 assert f"Spring, slowly is {state}." in done.stdout
             for customer, values in ((ana, ["Ana", "20 %"]), (bea, ["Bea", "30 %"])):
-                until(lambda customer=customer: phone.screen(customer))
+                eventually(lambda customer=customer: phone.screen(customer))
                 seen = httpx.get(f"{up.meta}/control/phones/{phone.id}/chats/{customer}").json()["messages"]
                 [components] = [message["content"]["components"] for message in seen]
                 assert [value["text"] for value in components[0]["parameters"]] == values, "it came, and once"

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from tests.story.conftest import Operator, Phone, browser, data_folder, processes, until
+from tests.fixtures.patience import eventually
+from tests.story.conftest import Operator, Phone, browser, data_folder, processes
 
 
 @pytest.fixture
@@ -12,7 +13,7 @@ def operator() -> Iterator[Operator]:
     """Somebody with an empty folder, in which the database comes to live as well."""
     with data_folder() as folder:
         yield Operator(folder)
-        assert until(lambda: processes(folder), lambda found: not found) == []
+        assert eventually(lambda: processes(folder), lambda found: not found) == []
 
 
 def test_replies_are_counted_and_priced_and_who_comes_by_an_ad_is_free(operator: Operator) -> None:
@@ -25,14 +26,14 @@ def test_replies_are_counted_and_priced_and_who_comes_by_an_ad_is_free(operator:
         said = {"phone": phone.id, "text": "I saw the ad", "referral": referral}
         httpx.post(f"{up.meta}/control/customers/{dora}/send", json=said).raise_for_status()
         with browser(up.address, up.email, up.password) as owner:
-            until(lambda: owner.get("/inbox/1").text, lambda text: "I saw the ad" in text)
+            eventually(lambda: owner.get("/inbox/1").text, lambda text: "I saw the ad" in text)
             # Meta's answer comes with the worker's next round, or a person says it.
             saved = owner.post("/numbers/1/costs", data={"currency": "USD", "zone": "", "hours": "72"})
             assert saved.status_code in (200, 303)
             assert operator.does("send", "+351 910 009 001", "Yes, come by") == "sent\n"
             assert operator.does("send", "+351 910 009 002", "Welcome") == "sent\n"
             # Of the two, the one inside the free entry point uses up none of the free thousand.
-            month = until(lambda: owner.get("/numbers/1/costs").text, lambda text: ">2</td>" in text)
+            month = eventually(lambda: owner.get("/numbers/1/costs").text, lambda text: ">2</td>" in text)
             assert "999" in month
         told = dict(line.split("\t")[:2] for line in operator.does("rates", "show", "+351 910 009 001").splitlines())
         assert told["service"] == "free"

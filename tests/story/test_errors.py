@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from tests.story.conftest import Operator, Phone, Up, browser, data_folder, until
+from tests.fixtures.patience import eventually
+from tests.story.conftest import Operator, Phone, Up, browser, data_folder
 
 
 @pytest.fixture
@@ -28,30 +29,30 @@ def test_a_number_that_meta_stops_waits_for_a_person_and_loses_nothing(operator:
             def page() -> str:
                 return person.get("/numbers/1").text
 
-            until(lambda: person.get("/inbox/1").text, lambda text: "Is it ready?" in text)
+            eventually(lambda: person.get("/inbox/1").text, lambda text: "Is it ready?" in text)
             assert "What stands still" not in page()
 
             # Refused at once: the message itself waits as well, and goes out when a person lets it.
             fault(up, effect="error", code=131031)
             told = operator.tries("send", "+351 910 009 001", "Yes, come by")
             assert (told.code, told.out.startswith("held: Meta has locked this account")) == (1, True)
-            until(page, lambda text: "Meta has locked this account" in text and "1 message waiting" in text)
+            eventually(page, lambda text: "Meta has locked this account" in text and "1 message waiting" in text)
             assert phone.screen(ana) == []
             refused = operator.tries("send", "+351 910 009 001", "And bring a bag")
             assert (refused.code != 0, "locked this account" in " ".join(refused.all.split())) == (True, True)
             assert person.post("/numbers/1/resume", data={"stop": "account:131031:"}).status_code == 303
-            until(lambda: phone.screen(ana), lambda shown: shown == ["Yes, come by"])
+            eventually(lambda: phone.screen(ana), lambda shown: shown == ["Yes, come by"])
             assert "What stands still" not in page()
 
             # Taken, and failed later: the message has failed, and what comes after it is stopped.
             fault(up, effect="fail", code=131042)
             assert operator.tries("send", "+351 910 009 001", "We close at seven").out.startswith("sent")
-            until(page, lambda text: "payment method" in text)
-            chat = until(lambda: person.get("/inbox/1/1").text, lambda text: "We close at seven" in text)
+            eventually(page, lambda text: "payment method" in text)
+            chat = eventually(lambda: person.get("/inbox/1/1").text, lambda text: "We close at seven" in text)
             assert "Send again" in chat
             assert person.post("/numbers/1/resume", data={"stop": "account:131042:"}).status_code == 303
             operator.does("send", "+351 910 009 001", "And open at eight")
-            until(lambda: phone.screen(ana), lambda shown: "And open at eight" in shown)
+            eventually(lambda: phone.screen(ana), lambda shown: "And open at eight" in shown)
 
 
 def test_a_paused_template_waits_for_its_approval(operator: Operator) -> None:
@@ -78,14 +79,14 @@ def test_a_paused_template_waits_for_its_approval(operator: Operator) -> None:
 
             fault(up, effect="error", code=132015, template="order_ready")
             paused = sends("order_ready")
-            until(lambda: state(paused), lambda found: found == "held")
+            eventually(lambda: state(paused), lambda found: found == "held")
             also = sends("order_ready")
             other = sends("hello_world")
-            until(lambda: state(other), lambda found: found == "sent")
+            eventually(lambda: state(other), lambda found: found == "sent")
             assert (state(paused), state(also)) == ("held", "held")
 
             found = httpx.get(f"{up.meta}/control/templates", params={"waba": phone.waba_id}).json()["templates"]
             [template] = [one["id"] for one in found if (one["name"], one["language"]) == ("order_ready", "en_US")]
             for step in ("pause", "unpause"):
                 httpx.post(f"{up.meta}/control/templates/{template}/{step}", json={}).raise_for_status()
-            until(lambda: (state(paused), state(also)), lambda found: found == ("sent", "sent"))
+            eventually(lambda: (state(paused), state(also)), lambda found: found == ("sent", "sent"))

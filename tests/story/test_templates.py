@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import httpx
+from tests.fixtures.patience import eventually
 from tests.story.conftest import APP_ID, APP_SECRET, Operator, Phone
 
 
@@ -26,10 +27,15 @@ def test_templates_are_read_made_changed_unpaused_and_deleted(
     assert "bike_ready" in operator.does("template", "list")
     assert "takes no new version" in operator.is_refused("template", "create", "--file", str(file))
 
-    for step in ("approve", "drop"):
-        httpx.post(f"{simulator}/control/templates/{made}/{step}", json={}).raise_for_status()
+    eventually(lambda: status(simulator, made) == "APPROVED")
+    httpx.post(f"{simulator}/control/templates/{made}/drop", json={}).raise_for_status()
     operator.does("template", "sync")
     assert "bike_ready is now approved." in operator.does("template", "unpause", "bike_ready", "en_US")
     assert operator.does("template", "delete", "bike_ready").startswith("1 deleted")
     assert "bike_ready" not in operator.does("template", "list")
     assert "no template" in operator.is_refused("template", "unpause", "bike_ready", "en_US")
+
+
+def status(simulator: str, template: str) -> str:
+    found = httpx.get(f"{simulator}/control/templates").raise_for_status().json()["templates"]
+    return next(str(one["status"]) for one in found if one["id"] == template)

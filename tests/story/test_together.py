@@ -9,8 +9,9 @@ import httpx
 import psutil
 import pytest
 from tests.fixtures import wire
+from tests.fixtures.patience import eventually
 from tests.fixtures.wire import RUA, T0, Business
-from tests.story.conftest import Operator, Phone, browser, data_folder, login, processes, until
+from tests.story.conftest import BIN, Operator, Phone, Running, browser, data_folder, login, processes
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def operator() -> Iterator[Operator]:
     with data_folder() as folder:
         yield Operator(folder)
         # Whatever happened: nothing that has to do with the folder still runs.
-        assert until(lambda: processes(folder), lambda found: not found) == []
+        assert eventually(lambda: processes(folder), lambda found: not found) == []
 
 
 def texts(operator: Operator) -> dict[str, str]:
@@ -41,7 +42,7 @@ def test_a_number_outlives_restarts_and_a_kill(operator: Operator) -> None:
         ana = phone.customer("Ana", "351910009001")
         operator.does("number", "add", *phone.options, TWINLINE_TOKEN=phone.token)
         phone.receives(ana, "Is it ready?")
-        until(lambda: texts(operator), lambda found: found.get("Is it ready?") == "customer")
+        eventually(lambda: texts(operator), lambda found: found.get("Is it ready?") == "customer")
 
         # The running worker sends; this process only waits for it.
         assert operator.does("send", "+351 910 009 001", "Yes, come by") == "sent\n"
@@ -64,7 +65,7 @@ def test_a_number_outlives_restarts_and_a_kill(operator: Operator) -> None:
 
         # The simulator writes its world down every second.
         snapshot = operator.data / "simulator" / "simulator.json"
-        until(snapshot.read_text, lambda text: "Yes, come by" in text)
+        eventually(snapshot.read_text, lambda text: "Yes, come by" in text)
         assert up.running.ends(signal.SIGKILL) == -signal.SIGKILL
 
     # The same ports: nobody of before holds them.
@@ -73,7 +74,7 @@ def test_a_number_outlives_restarts_and_a_kill(operator: Operator) -> None:
         assert (again.address, again.meta, again.password) == (up.address, up.meta, up.password)
         assert texts(operator) == before
         phone.receives(ana, "I'm on my way")
-        until(lambda: texts(operator), lambda found: "I'm on my way" in found)
+        eventually(lambda: texts(operator), lambda found: "I'm on my way" in found)
         assert operator.does("send", "+351910009001", "The door is open") == "sent\n"
         assert phone.screen(ana) == ["Yes, come by", "The door is open"]
         with browser(again.address, again.email, again.password) as owner:
@@ -122,9 +123,14 @@ def test_up_does_without_a_simulator_and_ends_by_the_closing_of_its_terminal(ope
 
 
 def test_up_that_is_told_to_end_while_it_starts_leaves_nothing(operator: Operator) -> None:
-    with operator.starts("up", "--port=0", "--simulator", "--simulator-port=0", ready="") as running:
-        until(lambda: processes(operator.data), lambda found: any("whatsapp-simulator" in line for line in found))
-        running.ends(signal.SIGTERM)
+    # A shell starts what runs in its background deaf to Ctrl-C.
+    up = [BIN / "twinline", "up", "--port=0", "--simulator", "--simulator-port=0", "--data", operator.data]
+    running = Running(["env", "--ignore-signal=INT", *up], operator.env)
+    try:
+        eventually(lambda: processes(operator.data), lambda found: any("whatsapp-simulator" in line for line in found))
+        assert running.ends(signal.SIGTERM) != 0
+    finally:
+        running.forget()
 
 
 def test_web_and_worker_start_at_once_on_an_empty_folder(operator: Operator) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 from PIL import Image
+from tests.fixtures.patience import eventually
 from tests.rules.test_messages import BUTTONS, CARDS, FLOW, LINK, LIST, PLACE
-from tests.story.conftest import Operator, Phone, browser, until
+from tests.story.conftest import Operator, Phone, browser
 
 
 def photo() -> bytes:
@@ -39,7 +40,7 @@ def test_every_type_reaches_the_customer_and_what_they_answer_comes_back(operato
         operator.does("number", "add", *phone.options, TWINLINE_TOKEN=phone.token)
         phone.receives(ana, "What do you have today?")
         with browser(up.address, up.email, up.password) as owner:
-            chat = until(lambda: _chat(owner), bool)
+            chat = eventually(lambda: _chat(owner), bool)
             assert chat is not None
             owner.post(f"{chat}/typing").raise_for_status()
             owner.post(f"{chat}/read").raise_for_status()
@@ -52,7 +53,7 @@ def test_every_type_reaches_the_customer_and_what_they_answer_comes_back(operato
                 files = {"file": (kind, data)} if data else None
                 sent = owner.post(f"{chat}/messages", data=form, files=files)
                 assert sent.status_code == 200, sent.text
-            screen = until(lambda: _screen(phone, ana), lambda found: len(found) == len(SAID))
+            screen = eventually(lambda: _screen(phone, ana), lambda found: len(found) == len(SAID))
             assert [message["type"] for message in screen] == SHOWN
             by_kind = {
                 message["content"].get("type"): message for message in screen if message["type"] == "interactive"
@@ -72,7 +73,7 @@ def test_every_type_reaches_the_customer_and_what_they_answer_comes_back(operato
             # A tap comes back as what was tapped.
             tapped = {"message": by_kind["button"]["id"], "choice": "b1"}
             httpx.post(f"{up.meta}/control/customers/{ana}/tap", json={"phone": phone.id, **tapped}).raise_for_status()
-            page = until(lambda: owner.get(chat).text, lambda text: "Chose" in text)
+            page = eventually(lambda: owner.get(chat).text, lambda text: "Chose" in text)
             assert "Choice 1" in page
 
 
