@@ -1,6 +1,6 @@
 """Puts people of a campaign into the outbox, as many as there is room for, and says why others don't go there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -17,13 +17,17 @@ from twinline.rules.campaigns import FLOOR, FLOOR_AGAIN
 from twinline.rules.campaigns import Recipient as Became
 from twinline.rules.refusal import Refusal, Refused
 from twinline.sending import service as sending
-from twinline.sending.models import Draft, Lane
+from twinline.sending.models import Draft, Lane, Submission
 
 LOOKED_AT: Final = 100  # people of whom it is found out in one transaction that they aren't due
 LANES: Final = {"MARKETING": Lane.MARKETING}  # by the category of the template
 # What is no matter of one person: nobody else's message would go out either.
 EVERYBODYS: Final = ("template.", "number.", "stopped.")
 ONE_PERSONS: Final = frozenset({"template.needs_phone"})
+NOBODY: Final = Refusal("recipient.impossible", "Nobody can be reached under this.", "")
+DUPLICATE: Final = Refusal(
+    "duplicate", "This is somebody to whom this campaign goes already, under another address.", ""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def _row(row: Next, state: str, **more: Any) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Feeding:
-    """People who are due, one after the other."""
+    """People who are due, all at once."""
 
     app: App
     tx: Tx
@@ -93,54 +97,51 @@ class _Feeding:
     obstacle: Refusal | None = None
 
     async def put(self, due: Sequence[Next]) -> None:
-        reached = {row.id: await self._contact(row) for row in due}
+        asked: dict[int, tuple[Next, Submission]] = {}
+        reached = await self._contacts(due)
         named = {"number": self.one.number_id, "campaign": self.one.id}
-        known = [contact for contact in reached.values() if contact is not None]
-        have_it = {row[0] for row in await self.tx.rows(queries.ALREADY, {**named, "contacts": known})}
+        have_it = {row[0] for row in await self.tx.rows(queries.ALREADY, {**named, "contacts": list(reached.values())})}
         for row in due:
-            contact = reached[row.id]
-            if contact is None or row.draft is None:
-                says = "Nobody can be reached under this." if contact is None else "There is no message for them."
-                self._skip(row, contact, Refusal("recipient.impossible", says, ""))
+            contact = reached.get(row.id)
+            if contact is None:
+                self._skip(row, contact, NOBODY)
             elif contact in have_it:
-                says = "This is somebody to whom this campaign goes already, under another address."
-                self._skip(row, contact, Refusal("duplicate", says, ""))
-            elif await self._submit(row, contact, row.draft):
-                have_it.add(contact)
-            if self.obstacle is not None:
-                return
+                self._skip(row, contact, DUPLICATE)
+            else:  # of two who turned out to be one the second is due again when it is known what became of the first
+                asked.setdefault(contact, (row, self._submission(row, contact)))
+        submissions = [submission for _, submission in asked.values()]
+        became = await sending.submit_many(
+            self.app, self.tx, self.one.number_id, submissions, author="campaign", author_id=self.one.id
+        )
+        for (row, submission), outcome in zip(asked.values(), became, strict=True):
+            self._note(row, submission.contact_id, outcome)
 
-    async def _contact(self, row: Next) -> int | None:
-        address = row.bsuid if row.phone is None else row.phone
-        if row.contact_id is not None or address is None:
-            return row.contact_id
-        return await mirror.contact_for(self.tx, self.one.number_id, address)
+    async def _contacts(self, due: Sequence[Next]) -> dict[int, int]:
+        """By recipient; those whom the number didn't know are made."""
+        strangers = {row.id: row.phone or row.bsuid or "" for row in due if row.contact_id is None}
+        made = await mirror.contacts_for(self.tx, self.one.number_id, strangers.values()) if strangers else {}
+        known = {row.id: row.contact_id for row in due if row.contact_id is not None}
+        return known | {row_id: made[address] for row_id, address in strangers.items() if address in made}
 
-    async def _submit(self, row: Next, contact: int, frozen: Mapping[str, Any]) -> bool:
-        content = frozen.get("content") or {}
+    def _submission(self, row: Next, contact: int) -> Submission:
+        content = row.draft.get("content") or {}
         category = str((content.get("shown") or {}).get("category"))
-        try:
-            outbox_id = await sending.submit(
-                self.app,
-                self.tx,
-                self.one.number_id,
-                contact,
-                Draft(frozen["type"], frozen.get("text"), content, topic=self.one.topic),
-                lane=LANES.get(category, Lane.UTILITY),
-                author="campaign",
-                author_id=self.one.id,
-                idempotency_key=f"campaign:{self.one.id}:{row.id}:{row.tries}",
-            )
-        except Refused as refused:
-            await self._refused(row, contact, refused.refusal)
-            return False
-        self.became.append(_row(row, Became.QUEUED, contact_id=contact, outbox_id=outbox_id))
-        self.queued += 1
-        return True
+        draft = Draft(row.draft["type"], row.draft.get("text"), content, topic=self.one.topic)
+        key = f"campaign:{self.one.id}:{row.id}:{row.tries}"
+        return Submission(contact, draft, LANES.get(category, Lane.UTILITY), key)
 
-    async def _refused(self, row: Next, contact: int, why: Refusal) -> None:
+    def _note(self, row: Next, contact: int, outcome: sending.Became) -> None:
+        if isinstance(outcome, int):
+            self.became.append(_row(row, Became.QUEUED, contact_id=contact, outbox_id=outcome))
+            self.queued += 1
+        elif isinstance(outcome, Refused):
+            self._refused(row, contact, outcome.refusal)
+        else:
+            self._skip(row, contact, NOBODY)
+
+    def _refused(self, row: Next, contact: int, why: Refusal) -> None:
         if why.rule.startswith(EVERYBODYS) and why.rule not in ONE_PERSONS:
-            self.obstacle = why
+            self.obstacle = self.obstacle or why
         elif why.rule.startswith("floor."):
             again = self.now + FLOOR_AGAIN
             held = _row(row, Became.HELD, contact_id=contact, reason=FLOOR, says=why.text, not_before=again)

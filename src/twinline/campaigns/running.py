@@ -57,8 +57,8 @@ from twinline.templates import service as templates
 AHEAD: Final = (
     200  # messages of a campaign that wait in the outbox: ten seconds of a number that has nothing else to do
 )
-PORTION: Final = 10  # people fed in one transaction: a reply never waits for more
-PORTIONS: Final = 40  # in one look
+PORTION: Final = 50  # people fed in one transaction: a reply never waits for more
+PORTIONS: Final = 8  # in one look
 FEW_PLACES: Final = 500  # in the portfolio
 SLICE: Final = 2_000  # people of a cancelled campaign in one transaction
 

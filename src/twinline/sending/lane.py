@@ -52,7 +52,6 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from twinline.app import App
-from twinline.contacts import service as contacts
 from twinline.db import Tx
 from twinline.kit import log
 from twinline.kit.clock import at_microseconds, microseconds
@@ -65,7 +64,7 @@ from twinline.rules.outcomes import Class, Outcome, Scope
 from twinline.sending import compose, portfolio, queries, service, stops, uploads
 from twinline.sending.clerk import AWAY, PAUSES, Clerk
 from twinline.sending.ears import Ears
-from twinline.sending.models import Candidate, Draft, Lane, Line, Outgoing, Result
+from twinline.sending.models import Candidate, Draft, Lane, Line, Outgoing, Result, Submission
 from twinline.sending.waking import wake
 
 LIMIT = SECOND // THROUGHPUT.interval_us  # messages a second
@@ -208,7 +207,8 @@ async def _pick(
     waiting, put_elsewhere, more = await _ready(tx, line.id, moment, max(room, PERSONS_SLOTS))
     taken: list[Candidate] = []
     dropped: list[Result] = []
-    consents = await _consents(tx, line.id, waiting)
+    asked = [Submission(row.contact_id, _draft(row), row.lane) for row in waiting]
+    consents = await service.consents_of(tx, line.id, asked)
     for row in waiting:
         if len(taken) >= (persons_room if row.lane == Lane.PERSON else room):
             more = True
@@ -270,19 +270,6 @@ async def _ready(tx: Tx, number_id: int, moment: int, wanted: int) -> tuple[list
         if not kept_from or len(ready) >= wanted or limit >= LARGEST_LOOK or len(found) < limit:
             return ready, put_elsewhere, len(found) == limit
         limit = min(4 * limit, LARGEST_LOOK)
-
-
-async def _consents(tx: Tx, number_id: int, rows: Sequence[Outgoing]) -> dict[tuple[int, str], Consent]:
-    """What those said about marketing who are about to be sent some, by contact and topic."""
-    asked: dict[str, list[int]] = {}
-    for row in rows:
-        if service.is_marketing(_draft(row), row.lane):
-            asked.setdefault(row.topic, []).append(row.contact_id)
-    return {
-        (contact_id, topic): consent
-        for topic, ids in asked.items()
-        for contact_id, consent in (await contacts.consents(tx, number_id, ids, topic)).items()
-    }
 
 
 def _why_not(line: Line, row: Outgoing, now: datetime, consent: Consent) -> Result | None:

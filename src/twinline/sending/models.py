@@ -46,6 +46,16 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
+class Submission:
+    """One message of many that are written together: to whom, what, in which lane, under which idempotency key."""
+
+    contact_id: int
+    draft: Draft
+    lane: int = Lane.PERSON
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """The request that a program made: with which key, if it came over HTTP, and its digest, by which a repetition is
     known."""

@@ -42,23 +42,29 @@ STANDING = f"""c.id AS contact_id, c.phone, c.bsuid, k.last_inbound_at,
             WHERE m.number_id = f.number_id AND m.contact_id = f.contact_id AND m.type <> 'reaction' AND m.outgoing
               AND m.at > f.failed_at AND m.delivery >= {int(Delivery.DELIVERED)})) AS missed"""
 
-RECIPIENT = f"""
+RECIPIENTS = f"""
 SELECT {STANDING}
 FROM contacts c LEFT JOIN chats k ON k.number_id = c.number_id AND k.contact_id = c.id
-WHERE c.number_id = %(number)s AND c.id = %(contact)s
+WHERE c.number_id = %(number)s AND c.id = ANY(%(contacts)s)
 """
 
-SAME_KEY = """
-SELECT id, request_digest FROM outbox WHERE number_id = %(number)s AND idempotency_key = %(key)s
+SAME_KEYS = """
+SELECT idempotency_key, id, request_digest FROM outbox
+WHERE number_id = %(number)s AND idempotency_key = ANY(%(keys)s)
 """
 
+# Ids grow in the order of the rows.
 ENQUEUE = """
 INSERT INTO outbox (number_id, contact_id, lane, author, author_id, floor_epoch, idempotency_key, created_at,
                     type, text, content, quoted, topic, state, error_code, error_text,
                     api_key_id, request_digest)
-VALUES (%(number)s, %(contact)s, %(lane)s, %(author)s, %(author_id)s, %(epoch)s, %(key)s, %(now)s,
-        %(type)s, %(text)s, %(content)s::jsonb, %(quoted)s, %(topic)s,
-        %(state)s, %(code)s, %(why)s, %(api_key)s, %(digest)s)
+SELECT %(number)s::bigint, r.contact_id, r.lane, %(author)s::text, %(author_id)s::bigint, r.epoch, r.key,
+       %(now)s::timestamptz, r.type, r.text, r.content, r.quoted, r.topic, r.state, r.code, r.why,
+       %(api_key)s::bigint, %(digest)s::bytea
+FROM ROWS FROM (json_to_recordset(%(rows)s::json) AS (contact_id bigint, lane smallint, epoch integer, key text,
+    type text, text text, content jsonb, quoted text, topic text, state text, code integer, why text))
+    WITH ORDINALITY AS r
+ORDER BY r.ordinality
 RETURNING id
 """
 
@@ -70,9 +76,12 @@ FROM unnest(%(contacts)s::bigint[]) AS r(contact_id)
 LEFT JOIN chats c ON c.number_id = %(number)s AND c.contact_id = r.contact_id
 """
 
-SET_FLOOR = """
+SET_FLOORS = """
 INSERT INTO chats (number_id, contact_id, floor_holder, floor_epoch, floor_until, floor_since)
-VALUES (%(number)s, %(contact)s, %(holder)s, %(epoch)s, %(until)s, %(since)s)
+SELECT %(number)s, r.contact_id, r.holder, r.epoch, r.until, r.since
+FROM json_to_recordset(%(rows)s::json)
+    AS r(contact_id bigint, holder text, epoch integer, until timestamptz, since timestamptz)
+ORDER BY r.contact_id
 ON CONFLICT (number_id, contact_id) DO UPDATE SET
     floor_holder = excluded.floor_holder, floor_epoch = excluded.floor_epoch,
     floor_until = excluded.floor_until, floor_since = excluded.floor_since

@@ -1,10 +1,10 @@
-"""The one way out: ``submit``. And what becomes of a message then: ``settle``, ``follow``."""
+"""The one way out: ``submit``, and ``submit_many``. And what becomes of a message then: ``settle``, ``follow``."""
 
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from twinline.mirror.models import Folded
 from twinline.rules import floor, guard, outcomes
 from twinline.rules.consent import FREE, Consent
 from twinline.rules.delivery import Delivery
-from twinline.rules.floor import Holder
+from twinline.rules.floor import Floor, Holder
 from twinline.rules.guard import Refusal
 from twinline.rules.identity import is_address, is_group, is_user_id, phone_key, user_key
 from twinline.rules.lifecycle import Connection
@@ -28,7 +28,7 @@ from twinline.rules.refusal import Refused
 from twinline.rules.window import Window, window
 from twinline.sending import portfolio, queries, speech, stops, uploads
 from twinline.sending.compose import Callback, read_callback, words_of
-from twinline.sending.models import Cause, Draft, Lane, Recipient, Result, Sender, stranger
+from twinline.sending.models import Cause, Draft, Lane, Recipient, Result, Sender, Submission, stranger
 from twinline.sending.waking import wake
 from twinline.templates import service as templates
 
@@ -70,6 +70,10 @@ class OtherMessage(Exception):
         self.outbox_id = outbox_id
 
 
+Became = int | Refused | NoSuchContact | OtherMessage
+"""What becomes of a message that is to be written: its id in the outbox, or what ``submit`` raises."""
+
+
 async def submit(
     app: App,
     tx: Tx,
@@ -88,64 +92,167 @@ async def submit(
     Raises Refused when a rule forbids it, NoSuchContact, and OtherMessage when the key belongs to another request.
     Takes the number's turn; the caller commits.
     """
+    one = Submission(contact_id, draft, lane, idempotency_key)
+    [became] = await submit_many(app, tx, number_id, [one], author=author, author_id=author_id, cause=cause)
+    if isinstance(became, Exception):
+        raise became
+    return became
+
+
+async def submit_many(
+    app: App,
+    tx: Tx,
+    number_id: int,
+    asked: Sequence[Submission],
+    *,
+    author: str = "person",
+    author_id: int | None = None,
+    cause: Cause | None = None,
+) -> list[Became]:
+    """``submit`` for many messages at once, in as many statements as for one. Answers for each what it would have
+    answered or raised; one that may not go out leaves the others alone.
+    """
     await turn.take(tx, [number_id])
-    named = {"number": number_id, "contact": contact_id, "key": idempotency_key}
-    if idempotency_key is not None and (known := await tx.rows(queries.SAME_KEY, named)):
-        [(outbox_id, digest)] = known
-        if cause is not None and digest != cause.request_digest:
-            raise OtherMessage(outbox_id)
-        return int(outbox_id)
-    now = app.clock.now()
-    sender = await tx.one(Sender, queries.SENDER, named)
-    recipient = await tx.one(Recipient, queries.RECIPIENT, named)
-    if sender is None or recipient is None:
-        raise NoSuchContact(f"number {number_id} has no contact {contact_id}")
-    if draft.type == "template":
-        draft = await _template(tx, number_id, draft, recipient)
-    holder = HOLDERS[author]
-    draft = await uploads.given(tx, number_id, draft, now)
-    consent = FREE
-    if is_marketing(draft, lane):
-        consent = await contacts.consent(tx, number_id, contact_id, draft.topic)
-    refused = refusal(sender, recipient, draft, lane, holder, now, consent)
-    stopped = await stops.standing(tx, number_id, now)
-    refused = refused or stops.refusal(stopped, author, lane, draft.type, draft.content)
-    if refused is not None:
-        raise Refused(refused)
-    here = await speech.speak(tx, sender, recipient, holder, now)
-    behind = stops.blocking(stopped, author, lane, draft.type, draft.content)
-    state = "held" if behind else "queued"
-    new_id = await tx.value(
-        queries.ENQUEUE,
-        {
-            **named,
-            "lane": int(lane),
-            "author": author,
-            "author_id": author_id,
+    desk = _Desk(tx, number_id, author, author_id, cause, app.clock.now(), dict(enumerate(asked)))
+    await desk.write()
+    return [desk.became[place] for place in range(len(asked))]
+
+
+@dataclass(slots=True)
+class _Desk:
+    """Messages of one author on their way into the outbox, by their places: those that are left, and what became of
+    the others.
+    """
+
+    tx: Tx
+    number_id: int
+    author: str
+    author_id: int | None
+    cause: Cause | None
+    now: datetime
+    left: dict[int, Submission]
+    became: dict[int, Became] = field(default_factory=dict)
+
+    async def write(self) -> None:
+        twins = await self._leave_out_known()
+        if self.left:
+            await self._write_new()
+        self.became |= {place: self.became[first] for place, first in twins.items()}
+
+    def _ends(self, place: int, became: Became) -> None:
+        self.became[place] = became
+        del self.left[place]
+
+    async def _leave_out_known(self) -> dict[int, int]:
+        """What was written under the same key before; answers who has the key of another of these, and whose."""
+        keys = [one.key for one in self.left.values() if one.key is not None]
+        named = {"number": self.number_id, "keys": keys}
+        known = {key: found for key, *found in await self.tx.rows(queries.SAME_KEYS, named)} if keys else {}
+        first: dict[str, int] = {}
+        twins: dict[int, int] = {}
+        for place, one in list(self.left.items()):
+            if one.key in known:
+                outbox_id, digest = known[one.key]
+                same = self.cause is None or self.cause.request_digest == digest
+                self._ends(place, outbox_id if same else OtherMessage(outbox_id))
+            elif one.key is not None and first.setdefault(one.key, place) != place:
+                twins[place] = first[one.key]
+                del self.left[place]
+        return twins
+
+    async def _write_new(self) -> None:
+        named = {"number": self.number_id, "contacts": sorted({one.contact_id for one in self.left.values()})}
+        sender = await self.tx.one(Sender, queries.SENDER, named)
+        found = await self.tx.all(Recipient, queries.RECIPIENTS, named)
+        there = {recipient.contact_id: recipient for recipient in found}
+        for place, one in list(self.left.items()):
+            if sender is None or one.contact_id not in there:
+                self._ends(place, NoSuchContact(f"number {self.number_id} has no contact {one.contact_id}"))
+        await self._fill_in(there)
+        if sender is None or not self.left:
+            return
+        stopped = await stops.standing(self.tx, self.number_id, self.now)
+        await self._ask(sender, there, stopped)
+        if self.left:
+            speaking = [there[one.contact_id] for one in self.left.values()]
+            floors = await speech.speak(self.tx, sender, speaking, HOLDERS[self.author], self.now)
+            await self._enqueue(floors, stopped)
+
+    async def _fill_in(self, there: Mapping[int, Recipient]) -> None:
+        """Templates as they will be read, and files by the ids under which Meta has them."""
+        forms = [place for place, one in self.left.items() if one.draft.type == "template"]
+        asked = [(self.left[at].draft.content or {}, there[self.left[at].contact_id].phone is not None) for at in forms]
+        for place, ready in zip(forms, await templates.ready_many(self.tx, self.number_id, asked), strict=True):
+            if isinstance(ready, Refused):
+                self._ends(place, ready)
+            else:
+                one = self.left[place]
+                self.left[place] = replace(one, draft=replace(one.draft, text=ready.text, content=ready.content))
+        drafts = await uploads.given(self.tx, self.number_id, [one.draft for one in self.left.values()], self.now)
+        for (place, one), draft in zip(self.left.items(), drafts, strict=True):
+            self.left[place] = replace(one, draft=draft)
+
+    async def _ask(self, sender: Sender, there: Mapping[int, Recipient], stopped: Sequence[stops.Standing]) -> None:
+        """Every rule, of every message; whose fails goes no further."""
+        consents = await consents_of(self.tx, self.number_id, self.left.values())
+        for place, one in list(self.left.items()):
+            recipient, draft = there[one.contact_id], one.draft
+            consent = consents.get((one.contact_id, draft.topic), FREE)
+            refused = refusal(sender, recipient, draft, one.lane, HOLDERS[self.author], self.now, consent)
+            refused = refused or stops.refusal(stopped, self.author, one.lane, draft.type, draft.content)
+            if refused is not None:
+                self._ends(place, Refused(refused))
+
+    async def _enqueue(self, floors: Mapping[int, Floor], stopped: Sequence[stops.Standing]) -> None:
+        rows = [self._row(one, floors[one.contact_id], stopped) for one in self.left.values()]
+        named = {
+            "number": self.number_id,
+            "author": self.author,
+            "author_id": self.author_id,
+            "now": self.now,
+            "api_key": self.cause.api_key_id if self.cause else None,
+            "digest": self.cause.request_digest if self.cause else None,
+            "rows": as_json(rows),
+        }
+        ids = sorted(row[0] for row in await self.tx.rows(queries.ENQUEUE, named))
+        self.became |= zip(self.left, ids, strict=True)
+        await wake(self.tx, self.number_id)
+        told = {
+            "outbox": [[row["contact_id"], new_id, row["state"]] for row, new_id in zip(rows, ids, strict=True)],
+            "chats": list(floors),
+        }
+        await events.publish(self.tx, {self.number_id: told}, self.now)
+
+    def _row(self, one: Submission, here: Floor, stopped: Sequence[stops.Standing]) -> dict[str, Any]:
+        draft = one.draft
+        behind = stops.blocking(stopped, self.author, one.lane, draft.type, draft.content)
+        return {
+            "contact_id": one.contact_id,
+            "lane": int(one.lane),
             "epoch": here.epoch,
-            "now": now,
+            "key": one.key,
             "type": draft.type,
             "text": draft.text or words_of(draft),
-            "content": as_json(draft.content) if draft.content is not None else None,
+            "content": draft.content,
             "quoted": draft.quoted,
             "topic": draft.topic,
-            "api_key": cause.api_key_id if cause else None,
-            "digest": cause.request_digest if cause else None,
-            "state": state,
+            "state": "held" if behind else "queued",
             "code": behind.code if behind else None,
             "why": behind.says if behind else None,
-        },
-    )
-    await wake(tx, number_id)
-    told = {"outbox": [[contact_id, new_id, state]], "chats": [contact_id]}
-    await events.publish(tx, {number_id: told}, now)
-    return int(new_id)
+        }
 
 
-async def _template(tx: Tx, number_id: int, draft: Draft, recipient: Recipient) -> Draft:
-    """The draft with its template filled in, as it will be read. Raises Refused."""
-    ready = await templates.ready(tx, number_id, draft.content or {}, has_phone=recipient.phone is not None)
-    return replace(draft, text=ready.text, content=ready.content)
+async def consents_of(tx: Tx, number_id: int, asked: Iterable[Submission]) -> dict[tuple[int, str], Consent]:
+    """What those said about marketing who are to be sent some, by contact and topic."""
+    topics: dict[str, list[int]] = {}
+    for one in asked:
+        if is_marketing(one.draft, one.lane):
+            topics.setdefault(one.draft.topic, []).append(one.contact_id)
+    return {
+        (contact_id, topic): consent
+        for topic, ids in topics.items()
+        for contact_id, consent in (await contacts.consents(tx, number_id, ids, topic)).items()
+    }
 
 
 def refusal(
@@ -395,7 +502,7 @@ async def standing(tx: Tx, number_id: int, recipient: str, now: datetime) -> tup
         key = user_key(recipient) if is_user_id(recipient) else phone_key(recipient)
         named["contact"] = await tx.value(queries.CONTACT_OF, {"number": number_id, "key": key})
     sender = await tx.one(Sender, queries.SENDER, named)
-    known = await tx.one(Recipient, queries.RECIPIENT, named)
+    known = await tx.one(Recipient, queries.RECIPIENTS, {**named, "contacts": [named["contact"] or 0]})
     if sender is None or (known is None and contact_id is not None):
         raise NoSuchContact(f"number {number_id} has no {recipient}")
     if known is None and not is_address(recipient):

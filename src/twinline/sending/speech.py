@@ -3,10 +3,11 @@
 What is decided is in ``rules.floor``. All of this happens under the number's turn.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
-from twinline.db import Tx
+from twinline.db import Tx, as_json
 from twinline.mirror.models import Folded
 from twinline.rules import floor
 from twinline.rules.floor import Floor, Holder
@@ -24,33 +25,30 @@ async def floors(tx: Tx, number_id: int, contact_ids: Collection[int]) -> dict[i
     return {contact: Floor(Holder(holder), epoch, until, since) for contact, holder, epoch, until, since in rows}
 
 
-async def keep(tx: Tx, number_id: int, contact_id: int, here: Floor) -> None:
-    await tx.execute(
-        queries.SET_FLOOR,
-        {
-            "number": number_id,
-            "contact": contact_id,
-            "holder": str(here.holder),
-            "epoch": here.epoch,
-            "until": here.until,
-            "since": here.since,
-        },
-    )
+async def keep(tx: Tx, number_id: int, turns: Mapping[int, Floor]) -> None:
+    """Writes down whose turn it is in these chats."""
+    rows = [{"contact_id": contact_id, **asdict(here)} for contact_id, here in turns.items()]
+    if rows:
+        await tx.execute(queries.SET_FLOORS, {"number": number_id, "rows": as_json(rows)})
 
 
-async def speak(tx: Tx, sender: Sender, recipient: Recipient, holder: Holder, now: datetime) -> Floor:
-    """``holder`` takes the floor of a chat, if it may; answers the floor as it is then.
+async def speak(
+    tx: Tx, sender: Sender, recipients: Iterable[Recipient], holder: Holder, now: datetime
+) -> dict[int, Floor]:
+    """``holder`` takes the floor of each of these chats where it may; answers the floors as they are then.
 
     A machine that has the floor goes on under the same epoch, or its second sentence would cancel its first.
     """
-    here = floor_of(recipient)
-    if holder not in floor.PEOPLE and floor.holder_now(here, now) is holder:
-        return here
+    floors = {recipient.contact_id: floor_of(recipient) for recipient in recipients}
     until = now + timedelta(seconds=sender.phone_pause_seconds) if holder in floor.PEOPLE else None
-    taken = floor.take(here, holder, now, until)
-    if taken.taken:
-        await keep(tx, sender.id, recipient.contact_id, taken.floor)
-    return taken.floor
+    taken = {
+        contact_id: turn.floor
+        for contact_id, here in floors.items()
+        if holder in floor.PEOPLE or floor.holder_now(here, now) is not holder
+        if (turn := floor.take(here, holder, now, until)).taken
+    }
+    await keep(tx, sender.id, taken)
+    return floors | taken
 
 
 async def release(tx: Tx, number_id: int, contact_id: int, by: Holder, now: datetime) -> bool:
@@ -59,7 +57,7 @@ async def release(tx: Tx, number_id: int, contact_id: int, by: Holder, now: date
     freed = floor.release(here, by, now)
     if freed == here:
         return False
-    await keep(tx, number_id, contact_id, freed)
+    await keep(tx, number_id, {contact_id: freed})
     return True
 
 
@@ -72,9 +70,11 @@ async def phone_spoke(tx: Tx, folded: Folded, now: datetime) -> None:
     for number_id, chats in newest.items():
         sender = await tx.one(Sender, queries.SENDER, {"number": number_id})
         assert sender is not None
+        taken: dict[int, Floor] = {}
         for contact_id, here in (await floors(tx, number_id, chats)).items():
             said_at = datetime.fromtimestamp(chats[contact_id], UTC)
             pause = said_at + timedelta(seconds=sender.phone_pause_seconds)
-            taken = floor.take(here, Holder.PHONE, now, pause, said_at)
-            if taken.taken:
-                await keep(tx, number_id, contact_id, taken.floor)
+            turn = floor.take(here, Holder.PHONE, now, pause, said_at)
+            if turn.taken:
+                taken[contact_id] = turn.floor
+        await keep(tx, number_id, taken)

@@ -26,8 +26,10 @@ OURS = frozenset({"file", "uploaded_again"})
 STICKER_FROM = ("image/webp", "image/png", "image/jpeg")
 
 KNOWN = """
-SELECT media_id FROM files_at_meta
-WHERE number_id = %(number)s AND sha256 = %(sha256)s AND mime_type = %(mime_type)s AND uploaded_at > %(since)s
+SELECT f.sha256, f.mime_type, f.media_id
+FROM unnest(%(checksums)s::text[], %(types)s::text[]) AS r(sha256, mime_type)
+JOIN files_at_meta f ON f.number_id = %(number)s AND f.sha256 = r.sha256 AND f.mime_type = r.mime_type
+WHERE f.uploaded_at > %(since)s
 """
 
 REMEMBER = """
@@ -58,14 +60,29 @@ RETURNING contact_id, id, state
 """
 
 
-async def given(tx: Tx, number_id: int, draft: Draft, now: datetime) -> Draft:
-    """The same message, with its file's id if Meta has the file already."""
+async def given(tx: Tx, number_id: int, drafts: Sequence[Draft], now: datetime) -> list[Draft]:
+    """The same messages, with their files' ids where Meta has the files already."""
+    asked = dict.fromkeys(_file(draft) for draft in drafts if _lacks_id(draft))
+    if not asked:
+        return list(drafts)
+    checksums, types = zip(*asked, strict=True)
+    named = {"number": number_id, "checksums": list(checksums), "types": list(types), "since": now - LIVES + SPARE}
+    known = {(checksum, mime): media for checksum, mime, media in await tx.rows(KNOWN, named)}
+    return [
+        replace(draft, content={**(draft.content or {}), "id": known[_file(draft)]})
+        if _lacks_id(draft) and _file(draft) in known
+        else draft
+        for draft in drafts
+    ]
+
+
+def _lacks_id(draft: Draft) -> bool:
+    return draft.content is not None and "file" in draft.content and "id" not in draft.content
+
+
+def _file(draft: Draft) -> tuple[str | None, str | None]:
     content = draft.content or {}
-    if "file" not in content or "id" in content:
-        return draft
-    about = {"number": number_id, "sha256": content.get("sha256"), "mime_type": content.get("mime_type")}
-    known = await tx.value(KNOWN, {**about, "since": now - LIVES + SPARE})
-    return draft if known is None else replace(draft, content={**content, "id": known})
+    return content.get("sha256"), content.get("mime_type")
 
 
 async def remember(tx: Tx, number_id: int, content: Mapping[str, Any], media_id: str, now: datetime) -> None:

@@ -7,7 +7,7 @@ of the numbers that share them, as the ingest does.
 import asyncio
 import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -472,7 +472,28 @@ async def ready(tx: Tx, number_id: int, content: Mapping[str, Any], *, has_phone
 
     ``has_phone``: the person can be written to by number. Raises Refused.
     """
-    template = await _named(tx, number_id, content)
+    [found] = await ready_many(tx, number_id, [(content, has_phone)])
+    if isinstance(found, Refused):
+        raise found
+    return found
+
+
+async def ready_many(tx: Tx, number_id: int, asked: Iterable[tuple[Mapping[str, Any], bool]]) -> list[Ready | Refused]:
+    """``ready`` for many messages, each as content and ``has_phone``; a template is looked up once for all of them."""
+    known: dict[tuple[str, str], Template] = {}
+    found: list[Ready | Refused] = []
+    for content, has_phone in asked:
+        called = _called(content)
+        try:
+            if called not in known:
+                known[called] = await _named(tx, number_id, *called)
+            found.append(_ready(known[called], content, has_phone=has_phone))
+        except Refused as refused:
+            found.append(refused)
+    return found
+
+
+def _ready(template: Template, content: Mapping[str, Any], *, has_phone: bool) -> Ready:
     if not template.told.sends:
         raise Refused(_halted(template))
     if template.category == "AUTHENTICATION" and not has_phone:
@@ -531,10 +552,14 @@ def _halted(template: Template) -> Refusal:
     )
 
 
-async def _named(tx: Tx, number_id: int, content: Mapping[str, Any]) -> Template:
-    name = str(content.get("name") or "")
+def _called(content: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and language of the template that a message says it is."""
     said = content.get("language")
-    language = rules.language(str((said.get("code") if isinstance(said, dict) else said) or ""))
+    code = (said.get("code") if isinstance(said, dict) else said) or ""
+    return str(content.get("name") or ""), rules.language(str(code))
+
+
+async def _named(tx: Tx, number_id: int, name: str, language: str) -> Template:
     place = await queries.account_of(tx, number_id)
     known = await queries.by_name(tx, *place, name) if place else []
     for template in known:
