@@ -3,6 +3,9 @@
 .PHONY: help setup up test test-postgres demo bench check format lock clean
 
 PY := .venv/bin
+# Four at a time also on two cores, for many tests wait. ARGS of your own take the place of all this: one process then.
+WORKERS = 4
+TOGETHER = -n $(WORKERS) --dist worksteal
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,15 +16,15 @@ setup: ## Environment, locked dependencies, front-end libraries (the others call
 up: setup ## Start Twinline with the simulator; prints the addresses and a login
 	@$(PY)/twinline up --simulator $(ARGS)
 
-test: setup ## All tests, the browser story included, on the embedded database
+test: setup ## All tests, the browser story included, on the embedded database (ARGS=tests/rules for a few)
 	@scripts/chromium
-	$(PY)/pytest $(ARGS)
+	$(PY)/pytest $(or $(ARGS),$(TOGETHER))
 
 ON_POSTGRES = tests/accounts tests/contacts tests/costs tests/db tests/inbox tests/laws tests/mirror tests/numbers \
 	tests/campaigns/test_planning.py tests/sending/test_lane.py tests/sending/test_service.py
 
 test-postgres: setup ## What touches the database once more, on a Debian PostgreSQL
-	scripts/with-postgres $(PY)/pytest $(ON_POSTGRES) $(ARGS)
+	scripts/with-postgres $(PY)/pytest $(ON_POSTGRES) $(or $(ARGS),$(TOGETHER))
 
 demo: setup ## The whole story without hands, each step checked (ARGS=--json for machines)
 	@$(PY)/twinline demo $(ARGS)
