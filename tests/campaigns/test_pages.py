@@ -15,10 +15,11 @@ from tests.campaigns.bakery import Bakery, bakery, clock, meta, phones
 from tests.inbox.conftest import Seen, user
 
 from twinline.accounts.models import Viewer
-from twinline.campaigns import forms, pages, planning, service, views, words
+from twinline.campaigns import forms, lists, pages, planning, service, views, words
 from twinline.campaigns.forms import Choice
 from twinline.campaigns.models import Campaign, Content
 from twinline.campaigns.pages import better
+from twinline.contacts import service as contacts
 from twinline.db import as_json
 from twinline.rules.comparison import differ
 
@@ -164,18 +165,77 @@ async def test_what_is_no_figure_is_told_and_the_rest_is_kept(bakery: Bakery, br
     )
 
 
-async def test_people_come_by_tag_by_saved_filter_or_typed_in(bakery: Bakery, browser: httpx.AsyncClient) -> None:
+async def test_people_are_typed_in(bakery: Bakery, browser: httpx.AsyncClient) -> None:
     here = await made(browser)
     answer = await drafted(browser, here, way="list", list="+351 910 000 001, +351 910 000 002\nnobody")
     assert "2 people to begin with" in text(answer)
     page = await browser.get(here)
     assert "+351 910 000 001\n+351 910 000 002\nnobody</textarea>" in page.text
-    answer = await drafted(browser, here, way="tags", tag=["vip", "bakers, all"])
-    assert "needs" not in text(answer)
-    one = await found(bakery, here)
-    assert [source["conditions"][0]["tag"] for source in one.audience["sources"]] == ["vip", "bakers, all"]
-    answer = await drafted(browser, here, way="segment", segment="77")
-    assert "saved filter" in text(answer)
+
+
+async def contact(bakery: Bakery, phone: str, tag: str) -> None:
+    async with bakery.app.db.transaction() as tx:
+        who = await contacts.contact_for(tx, bakery.shop.number_id, f"+{phone}")
+        await contacts.tag(tx, bakery.shop.number_id, [who], bakery.clock.now(), add=[tag])
+
+
+async def test_people_are_chosen_by_what_they_are(bakery: Bakery, browser: httpx.AsyncClient) -> None:
+    for phone, tag in (("351910000001", "vip"), ("34600110002", "vip"), ("351910000003", "bread")):
+        await contact(bakery, phone, tag)
+    here = await made(browser)
+    chosen = {"who.0.0.is": "tag", "who.0.0.tag": "vip"}
+
+    answer = await drafted(browser, here, **{"way": "people", "who.0.0.is": "tag"})
+    assert "Complete “has the tag”" in text(answer)
+    assert 'name="who.0.0.tag"' in answer.text, "what it asks for is drawn"
+    assert "to begin with" not in text(answer)
+    assert "sources" not in (await found(bakery, here)).audience, "half a condition isn't kept"
+
+    answer = await drafted(browser, here, **{"way": "people", **chosen})
+    assert "2 people to begin with" in text(answer)
+    portuguese = {"who.0.1.is": "country", "who.0.1.country": "PT"}
+    answer = await drafted(browser, here, **{"way": "people", **chosen, **portuguese})
+    assert "1 person to begin with" in text(answer)
+    answer = await drafted(browser, here, **{"way": "people", **chosen, "add": "tag:bread"})
+    assert "3 people to begin with" in text(answer), "or: whoever passes one of the groups"
+    answer = await drafted(browser, here, **{"way": "people", **chosen, "who.1.0.is": "everybody"})
+    assert "3 people to begin with" in text(answer), "nobody counts twice"
+    assert (await found(bakery, here)).audience["sources"] == [
+        {"conditions": [{"is": "tag", "tag": "vip"}]},
+        {"conditions": []},
+    ]
+    page = await browser.get(here)
+    assert page.text.count('value="tag" selected') == 1, "the page that is opened again shows them"
+    answer = await drafted(browser, here, **{"way": "people", **chosen, "remove": "0.0"})
+    assert (await found(bakery, here)).audience == {}
+
+
+async def test_a_saved_filter_is_chosen_and_asked_anew_each_time(bakery: Bakery, browser: httpx.AsyncClient) -> None:
+    await contact(bakery, "351910000001", "vip")
+    async with bakery.app.db.transaction() as tx:
+        filter_ = [{"is": "tag", "tag": "vip"}]
+        kept = await contacts.keep_segment(tx, bakery.organisation_id, "Regulars", filter_, None, bakery.clock.now())
+    here = await made(browser)
+    answer = await drafted(browser, here, way="people", add=f"segment:{kept.id}")
+    assert "is in Regulars has the tag vip" in text(answer)
+    assert "1 person to begin with" in text(answer)
+    assert (await found(bakery, here)).audience == {"sources": [{"segment": kept.id}]}
+    answer = await drafted(browser, here, **{"way": "people", "who.0.0.is": "segment", "who.0.0.segment": "77"})
+    assert "The saved filter isn&#39;t there any more" in text(answer)
+
+
+async def test_what_a_program_put_together_stays_as_it_is(bakery: Bakery, browser: httpx.AsyncClient) -> None:
+    await contact(bakery, "351910000009", "vip")
+    people = [{"to": "+351910000001", "values": {"off": "20 %"}}, {"to": "+351910000002", "values": {"off": "30 %"}}]
+    reading = await lists.bring_list(bakery.app, bakery.organisation_id, people, country="PT")
+    sources = [{"file": reading.file, **reading.options}, {"conditions": [{"is": "tag", "tag": "vip"}]}]
+    one = await bakery.draft(audience={"sources": sources})
+    here = f"/campaigns/{one.id}"
+    page = await browser.get(here)
+    assert "A program put this together: the list list.csv and 1 filter." in text(page)
+    answer = await drafted(browser, here, way="kept", name="Summer")
+    assert "3 people to begin with" in text(answer)
+    assert (await found(bakery, here)).audience == {"sources": sources}
 
 
 async def test_a_draft_that_cant_be_planned_says_what_is_missing(bakery: Bakery, browser: httpx.AsyncClient) -> None:

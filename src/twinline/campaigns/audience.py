@@ -63,6 +63,17 @@ for name, label, fact in (
 ):
     conditions.add(conditions.Condition(name, label, GOT % fact, ("campaign",)))
 
+BEGUN: Final = """
+SELECT id, name FROM campaigns WHERE organisation_id = %s AND started_at IS NOT NULL ORDER BY id DESC LIMIT 500
+"""
+
+
+async def _begun(tx: Tx, organisation_id: int) -> dict[str, str]:
+    return {str(number): name for number, name in await tx.rows(BEGUN, (organisation_id,))}
+
+
+conditions.offer("campaign", _begun)
+
 NUMBER = "SELECT display_phone FROM numbers WHERE organisation_id = %(organisation)s AND id = %(number)s"
 
 
@@ -158,14 +169,17 @@ async def country_of(tx: Tx, organisation_id: int, number_id: int) -> str:
 async def size(
     app: App, tx: Tx, organisation_id: int, number_id: int, audience: Mapping[str, Any], now: datetime
 ) -> int:
-    """How many are chosen, before anybody is left out; whoever is in two sources counts twice. Raises Refused."""
-    people = 0
-    for source in await _opened(app, tx, organisation_id, number_id, sources_of(audience)):
+    """How many are chosen, before anybody is left out; whoever is in two lists counts twice. Raises Refused."""
+    people, filters, params = 0, [], {"number": number_id}
+    for number, source in enumerate(await _opened(app, tx, organisation_id, number_id, sources_of(audience))):
         if source.reading is not None:
             people += source.reading.people - source.reading.duplicates
         else:
-            also, named = conditions.where(source.filter, organisation_id, now)
-            people += int(await tx.value(f"SELECT count(*) {FILTERED} {also}", {**named, "number": number_id}))
+            also, named = conditions.where(source.filter, organisation_id, now, f"{number}_")
+            filters.append(f"(true {also})")
+            params |= named
+    if filters:
+        people += int(await tx.value(f"SELECT count(*) {FILTERED} AND ({' OR '.join(filters)})", params))
     return people
 
 

@@ -15,9 +15,10 @@ from starlette.responses import Response
 
 from twinline.app import App
 from twinline.campaigns import audience, feeding, forms, lists, service, writing
-from twinline.campaigns.forms import Choice
+from twinline.campaigns.forms import Choice, Groups
 from twinline.campaigns.lists import Reading
 from twinline.campaigns.models import Campaign
+from twinline.contacts import conditions
 from twinline.contacts import queries as contacts
 from twinline.db import Tx
 from twinline.kit.html import render
@@ -30,6 +31,7 @@ from twinline.templates.models import Template
 
 MOST_BYTES: Final = 101 << 20  # of a form with a file: a document that heads a template
 TYPED: Final = "list.csv"  # what lists.bring_list calls what was typed in
+TYPED_COLUMNS: Final = ("to", "language")
 MOST_TYPED: Final = 2_000
 CONTACT: Final = {"contact:name": "Name", "contact:first_name": "First name", "contact:phone": "Phone number"}
 NOTHING: Final[Mapping[str, Any]] = {
@@ -46,13 +48,17 @@ NOTHING: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who gets it, as the form shows it. ``reach``: how many are chosen, None where that can't be said yet."""
+    """Who gets it, as the form shows it. ``way`` is ``kept`` for what only a program can put together; then ``told``
+    says what that is. ``columns``: what a message can say of each person in the list. ``reach``: how many are chosen,
+    None where that can't be said yet.
+    """
 
     way: str = "file"
-    tags: Sequence[str] = ()
-    segment: int | None = None
+    groups: Groups = ()
     list: str = ""
     reading: Reading | None = None
+    told: Sequence[str] = ()
+    columns: Sequence[str] = ()
     reach: int | None = None
     wrong: str = ""
 
@@ -71,7 +77,7 @@ class Builder:
         known = await choices(tx, number.id)
         fields = {field.key: field.label for field in await contacts.fields(tx, organisation)}
         who = await self._audience(tx, one)
-        columns = _columns(who)
+        columns = who.columns
         picked = forms.chosen(one.what, known)
         drawn, missing = await self._preview(tx, one, known, who, skip)
         return {
@@ -84,8 +90,12 @@ class Builder:
             "contact_fields": [*CONTACT.items(), *((f"field:{key}", label) for key, label in fields.items())],
             "values_for": forms.values_for([variant.template for variant in picked.variants], columns),
             "audience": who,
+            "groups_for": forms.groups_for(who.groups),
+            "conditions": conditions.CONDITIONS,
+            "offered": await conditions.offers(tx, organisation),
             "tags": await contacts.tags(tx, organisation),
-            "segments": await contacts.segments(tx, organisation),
+            "segments": {str(segment.id): segment for segment in await contacts.segments(tx, organisation)},
+            "told": conditions.told,
             "topics": await contacts.topics(tx, organisation),
             "countries": countries(),
             "schedule": one.when if one.when.at else replace(one.when, zone=await feeding.home_zone(tx, number.id)),
@@ -99,34 +109,41 @@ class Builder:
 
     async def _audience(self, tx: Tx, one: Campaign) -> Audience:
         sources = one.audience.get("sources") or []
-        found = Audience()
         if not sources:
-            return found
-        first = sources[0]
-        if "file" in first:
-            try:
-                [source] = audience.sources_of({"sources": sources[:1]})
-                country = await audience.country_of(tx, one.organisation_id, one.number_id)
-                assert source.file is not None
-                reading = await lists.read(self._app, one.organisation_id, source.file, source.options, country=country)
-            except Refused as refused:
-                return replace(found, wrong=said(refused))
-            if reading.name == TYPED:
-                typed = await asyncio.to_thread(_typed, self._app, one.organisation_id, reading)
-                found = Audience("list", list=typed)
-            else:
-                found = Audience("file", reading=reading)
-        elif "segment" in first:
-            found = Audience("segment", segment=first["segment"])
+            return Audience()
+        try:
+            readings = await self._readings(tx, one)
+        except Refused as refused:
+            return Audience(wrong=said(refused))
+        columns = list(dict.fromkeys(column for reading in readings for column in _columns(reading)))
+        if not readings:
+            found = Audience("people", groups=forms.groups_of(sources))
+        elif len(sources) > 1:
+            others = len(sources) - len(readings)
+            told = [f"the list {reading.name}" for reading in readings]
+            told += [f"{others} filter{'' if others == 1 else 's'}"] if others else []
+            found = Audience("kept", told=told, columns=columns)
+        elif readings[0].name != TYPED:
+            found = Audience("file", reading=readings[0], columns=columns)
         else:
-            named = [one["conditions"][0].get("tag", "") for one in sources if one.get("conditions")]
-            found = Audience("tags", tags=named)
+            typed = await asyncio.to_thread(_typed, self._app, one.organisation_id, readings[0])
+            told = [f"{readings[0].people} people, each with what is said to them"]
+            found = Audience("kept", told=told, columns=columns) if typed is None else Audience("list", list=typed)
         try:
             now = self._app.clock.now()
             reach = await audience.size(self._app, tx, one.organisation_id, one.number_id, one.audience, now)
         except Refused:
             return found
         return replace(found, reach=reach)
+
+    async def _readings(self, tx: Tx, one: Campaign) -> list[Reading]:
+        """Of the lists in its audience. Raises Refused."""
+        country = await audience.country_of(tx, one.organisation_id, one.number_id)
+        return [
+            await lists.read(self._app, one.organisation_id, source.file, source.options, country=country)
+            for source in audience.sources_of(one.audience)
+            if source.file is not None
+        ]
 
     async def _preview(
         self, tx: Tx, one: Campaign, known: Mapping[str, Choice], who: Audience, skip: int = 0
@@ -193,6 +210,8 @@ class Builder:
             changes["audience"] = await self._said(tx, one, number, form)
         except Refused as refused:
             trouble = said(refused)
+        except ValueError as error:
+            trouble = str(error)
         one, unkept = await self._edit(tx, one, changes, by)
         one, unsaid = await self._content(tx, one, number, form, by)
         return one, trouble or unkept or unsaid
@@ -201,7 +220,7 @@ class Builder:
         """What the form says, which may name columns of the list: so the list comes before."""
         known = await choices(tx, number.id)
         fields = {field.key: field.label for field in await contacts.fields(tx, one.organisation_id)}
-        columns = _columns(await self._audience(tx, one))
+        columns = (await self._audience(tx, one)).columns
         content = forms.content(form, known, columns, fields, await feeding.home_zone(tx, number.id))
         return await self._edit(tx, one, {"content": content}, by)
 
@@ -222,27 +241,25 @@ class Builder:
         return one, trouble
 
     async def _said(self, tx: Tx, one: Campaign, number: Number, form: FormData) -> dict[str, Any]:
-        """The audience that the form describes. Raises Refused."""
+        """The audience that the form describes. Raises Refused, ValueError."""
+        sources: list[dict[str, Any]] = []
         match str(form.get("way", "")):
-            case "tags":
-                tags = [str(tag) for tag in form.getlist("tag")][: audience.MOST_SOURCES]
-                sources: list[dict[str, Any]] = [{"conditions": [{"is": "tag", "tag": tag}]} for tag in tags]
-            case "segment":
-                segment = str(form.get("segment", ""))
-                sources = [{"segment": int(segment)}] if segment.isdecimal() else []
+            case "kept":
+                return one.audience
+            case "people":
+                sources = forms.sources(forms.groups(form))
             case "list":
                 addresses = str(form.get("list", "")).replace(",", "\n").replace(";", "\n").split("\n")
                 entries = [{"to": address.strip()[:100]} for address in addresses[:MOST_TYPED] if address.strip()]
-                sources = []
                 if entries:
                     country = await audience.country_of(tx, one.organisation_id, number.id)
                     reading = await lists.bring_list(self._app, one.organisation_id, entries, country=country)
                     sources = [{"file": reading.file, **reading.options}]
             case _:
-                source = _file_source(one)
-                if source is None:
-                    return {}
-                sources = [{**source, **_options(form)}]
+                # Whoever looked at another way in between finds the file again.
+                source = _file_source(one) or {"file": str(form.get("list_file", ""))}
+                if source["file"]:
+                    sources = [{**source, **_options(form)}]
         return {"sources": sources} if sources else {}
 
     async def file(self, tx: Tx, one: Campaign, number: Number, form: FormData, by: int) -> tuple[Campaign, str]:
@@ -303,9 +320,9 @@ async def choices(tx: Tx, number_id: int) -> dict[str, Choice]:
     return found
 
 
-def _columns(who: Audience) -> list[str]:
-    """What a message can say of each person in the list; nobody needs to be told their own number."""
-    return [column for column in who.reading.columns if column != who.reading.phone] if who.reading else []
+def _columns(reading: Reading) -> list[str]:
+    """What a message can say of each person in a list; nobody needs to be told their own number."""
+    return [column for column in reading.columns if column != reading.phone]
 
 
 def _drawn(template: Template, filled: Mapping[str, Any]) -> dict[str, Any]:
@@ -330,8 +347,12 @@ def _options(form: FormData) -> dict[str, str]:
     return {name: value for name, field in named.items() if (value := str(form.get(field, "")).strip()[:200])}
 
 
-def _typed(app: App, organisation_id: int, reading: Reading) -> str:
-    return "\n".join(entry.cells[0] for entry in lists.entries(app.files, organisation_id, reading) if entry.cells)
+def _typed(app: App, organisation_id: int, reading: Reading) -> str | None:
+    """What was typed in; None where a program said more than numbers."""
+    entries = [entry.cells for entry in lists.entries(app.files, organisation_id, reading) if entry.cells]
+    if any(any(cells[1:]) for cells in entries) or len(reading.columns) > len(TYPED_COLUMNS):
+        return None
+    return "\n".join(cells[0] for cells in entries)
 
 
 def said(refused: Refused) -> str:

@@ -1,5 +1,7 @@
 """What the builder's form says, as a campaign keeps it, and the other way round."""
 
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -11,6 +13,8 @@ from starlette.datastructures import FormData
 
 from twinline.campaigns.models import Content, Schedule, Variant
 from twinline.campaigns.writing import OBJECTS
+from twinline.contacts import conditions
+from twinline.contacts.models import ContactError
 from twinline.rules.audience import plainly
 from twinline.rules.campaigns import Limits
 from twinline.rules.templates import MEDIA, Slot
@@ -21,6 +25,16 @@ SOURCES: Final = ("column", "field", "contact")
 PLACE: Final = ("latitude", "longitude", "name", "address")
 SHARES: Final = ("failed", "blocked", "opted_out")
 COUNTS: Final = ("after", "weekly")
+
+ROW: Final = re.compile(r"who\.([0-9]{1,3})\.([0-9]{1,3})\.([a-z]+)")
+USUAL: Final = {"days": "30"}
+EVERYBODY, SEGMENT = "everybody", "segment"
+"""What stands in a row of the form like a condition, and isn't one."""
+
+Groups = Sequence[Sequence[Mapping[str, str]]]
+"""People by what they are: whoever passes all rows of a group. A row is a condition of ``contacts.conditions`` whose
+arguments may still be empty, or it stands for everybody or for a saved filter.
+"""
 
 # Variables with a name, and what people call that in the languages of our pages.
 MEANS: Final[Mapping[str, frozenset[str]]] = {
@@ -224,6 +238,86 @@ def _row(slot: Slot, value: Mapping[str, Any], template: Template) -> Row:
         value.get("value") or {},
         template.sample is not None and slot.card is None,
     )
+
+
+# --- people by what they are ------------------------------------------------------------------------------------------
+
+
+def groups(form: FormData) -> Groups:
+    """The groups that the form describes, after what it wants added (``tag:vip``) or removed (``0.1``: the second row
+    of the first group).
+    """
+    rows: dict[tuple[int, int], dict[str, str]] = defaultdict(dict)
+    for name, said in form.multi_items():
+        if (found := ROW.fullmatch(name)) and isinstance(said, str):
+            rows[int(found[1]), int(found[2])][found[3]] = said.strip()[: conditions.LONGEST]
+    rows.pop(_place(str(form.get("remove", ""))), None)
+    by_group: dict[int, list[Mapping[str, str]]] = defaultdict(list)
+    for (group, _), cells in sorted(rows.items()):
+        if (row := _row_of(cells)) is not None:
+            by_group[group].append(row)
+    kind, _, value = str(form.get("add", "")).partition(":")
+    added = _row_of({"is": kind, kind: value}) if kind else None
+    return [*by_group.values(), *([[added]] if added else [])]
+
+
+def _place(said: str) -> tuple[int, int]:
+    group, _, row = said.partition(".")
+    return (int(group), int(row)) if group.isdecimal() and row.isdecimal() else (-1, -1)
+
+
+def _row_of(said: Mapping[str, str]) -> Mapping[str, str] | None:
+    what = said.get("is", "")
+    if what == EVERYBODY:
+        return {"is": EVERYBODY}
+    if what == SEGMENT and said.get(SEGMENT, "").isdecimal():
+        return {"is": SEGMENT, SEGMENT: said[SEGMENT]}
+    if what not in conditions.CONDITIONS:
+        return None
+    asked = conditions.CONDITIONS[what].takes
+    return {"is": what, **{kind: said.get(kind) or USUAL.get(kind, "") for kind in asked}}
+
+
+def groups_of(sources: Iterable[Mapping[str, Any]]) -> Groups:
+    """Those that a campaign keeps."""
+    return [
+        [{"is": SEGMENT, SEGMENT: str(source["segment"])}]
+        if "segment" in source
+        else source["conditions"] or [{"is": EVERYBODY}]
+        for source in sources
+    ]
+
+
+def sources(found: Groups) -> list[dict[str, Any]]:
+    """As a campaign keeps them. Raises ValueError for a condition that isn't complete, or can't be read."""
+    kept: list[dict[str, Any]] = []
+    for group in found:
+        saved = [int(row[SEGMENT]) for row in group if row["is"] == SEGMENT]
+        asked = [row for row in group if row["is"] in conditions.CONDITIONS]
+        for row in asked:
+            if not all(row.values()):
+                raise ValueError(f"Complete “{conditions.CONDITIONS[row['is']].label}”, or take it away.")
+        try:
+            kept += [{"segment": saved[0]}] if saved else [{"conditions": conditions.read(asked)}]
+        except ContactError as error:
+            raise ValueError(str(error)) from error
+    return kept
+
+
+def complete(found: Groups) -> bool:
+    try:
+        sources(found)
+    except ValueError:
+        return False
+    return True
+
+
+def groups_for(found: Groups) -> str:
+    """Which rows were drawn."""
+    return "|".join(",".join(row["is"] for row in group) for group in found)
+
+
+# --- when, and how fast -----------------------------------------------------------------------------------------------
 
 
 def schedule(form: FormData) -> Schedule:

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from twinline.accounts.gate import viewer_of, writer_of
 from twinline.app import App
-from twinline.campaigns import feeding, service, sheets, views, words
+from twinline.campaigns import feeding, forms, service, sheets, views, words
 from twinline.campaigns.builder import MOST_BYTES, NOTHING, Builder, said, sample, zones
 from twinline.campaigns.models import Campaign
 from twinline.campaigns.planning import Plan
@@ -173,12 +173,18 @@ class _Pages:
             except Refused as refused:
                 # Somebody else has planned or discarded it meanwhile.
                 return Response(said(refused), status_code=409, headers={"hx-refresh": "true"})
-            reading = shown["audience"].reading
+            who, way = shown["audience"], form.get("way")
+            if way == "people" and not forms.complete(groups := forms.groups(form)):
+                # As far as one has come: it isn't kept yet.
+                who = replace(who, way="people", groups=groups, reach=None)
             shown |= {
+                "audience": who,
+                "groups_for": forms.groups_for(who.groups),
                 "oob": True,
                 "one": one,
                 "trouble": trouble,
-                "redraw_file": str(form.get("reading", "")) != (reading.key if reading else ""),
+                "redraw_file": way == "file" and form.get("reading") != (who.reading.key if who.reading else ""),
+                "redraw_groups": way == "people" and form.get("groups_for") != forms.groups_for(who.groups),
                 "redraw_values": form.get("values_for") != shown["values_for"] or keeping == self._builder.media,
             }
             if keeping == self._builder.file:

@@ -4,17 +4,18 @@ A condition has a name, the words under which people choose it, what it asks for
 contact, ``c`` its chat (or NULL), ``%(number)s`` the number, ``%(now)s`` the moment; ``{value}`` is an argument.
 A filter is a list of ``{"is": name, argument: value, …}``, all of which have to hold; that is what segments keep.
 
-A feature that stands above adds what only it knows (``add``), as campaigns do with who replied to one.
+A feature that stands above adds what only it knows (``add``, ``offer``), as campaigns do with who replied to one.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
 from twinline.contacts.models import ContactError
+from twinline.db import Tx
 from twinline.kit.phones import of_country
 
 MOST: Final = 20
@@ -115,9 +116,24 @@ CONDITIONS: Final[dict[str, Condition]] = {
 }
 
 
+Offers = Mapping[str, Mapping[str, str]]
+"""What can be chosen for an argument, by its kind: values, and what people call each."""
+
+OFFERS: Final[dict[str, Callable[[Tx, int], Awaitable[Mapping[str, str]]]]] = {}
+
+
 def add(condition: Condition) -> None:
     """A feature above brings what only it knows. Adding the same again changes nothing."""
     CONDITIONS[condition.name] = condition
+
+
+def offer(kind: str, of_organisation: Callable[[Tx, int], Awaitable[Mapping[str, str]]]) -> None:
+    """Arguments of this kind are chosen from what an organisation has."""
+    OFFERS[kind] = of_organisation
+
+
+async def offers(tx: Tx, organisation_id: int) -> dict[str, Mapping[str, str]]:
+    return {kind: await ask(tx, organisation_id) for kind, ask in OFFERS.items()}
 
 
 def read(filter_: Iterable[Any]) -> list[dict[str, str]]:
@@ -143,23 +159,25 @@ def read(filter_: Iterable[Any]) -> list[dict[str, str]]:
     return found
 
 
-def where(filter_: Filter, organisation_id: int, now: datetime) -> tuple[str, dict[str, Any]]:
-    """The filter, as ``read`` answers it, as SQL of the form ``AND … AND …``, and its parameters."""
+def where(filter_: Filter, organisation_id: int, now: datetime, mark: str = "") -> tuple[str, dict[str, Any]]:
+    """The filter, as ``read`` answers it, as SQL of the form ``AND … AND …``, and its parameters; ``mark`` tells those
+    of several filters in one statement apart.
+    """
     parts, params = [], {"organisation": organisation_id, "now": now}
     for number, said in enumerate(filter_):
         condition = CONDITIONS[said["is"]]
-        names = {kind: f"is{number}_{kind}" for kind in condition.takes}
+        names = {kind: f"is{mark}{number}_{kind}" for kind in condition.takes}
         parts.append("AND " + condition.sql.format(**{kind: f"%({name})s" for kind, name in names.items()}))
         params.update({name: KINDS[kind](said[kind]) for kind, name in names.items()})
     return "\n  ".join(parts), params
 
 
-def told(said: Mapping[str, str], labels: Mapping[str, str]) -> str:
-    """A condition in words: “has the tag vip”. ``labels``: what fields are called."""
+def told(said: Mapping[str, str], offered: Offers) -> str:
+    """A condition in words: “has the tag vip”."""
     condition = CONDITIONS[said["is"]]
     if condition.takes == ("days",):
         return condition.label.replace("days", f"{said['days']} days")
-    values = [labels.get(said[kind], said[kind]) if kind == "field" else said[kind] for kind in condition.takes]
+    values = [offered.get(kind, {}).get(said[kind], said[kind]) for kind in condition.takes]
     if condition.takes[:1] == ("field",):
         return " ".join([values[0], condition.label.removeprefix("field "), *values[1:]])
     return " ".join([condition.label, *values])

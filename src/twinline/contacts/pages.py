@@ -98,14 +98,12 @@ class _Pages:
                 now=now,
                 before=_int(query.get("before", "")),
             )
-            fields = await queries.fields(tx, viewer.organisation_id)
-            labels = {field.key: field.label for field in fields}
+            offered = await conditions.offers(tx, viewer.organisation_id)
             context = {
                 **await self._around(tx, request, place),
                 "page": page,
                 "consents": await service.consents(tx, place.id, [one.id for one in page.contacts]),
                 "tags": await queries.tags(tx, viewer.organisation_id),
-                "fields": fields,
             }
             context["hue_of"] = _in_colour(context["tags"])
         return render(
@@ -119,12 +117,13 @@ class _Pages:
             here=_address(place.id, _q(request), filter_, segment.id if segment else None).partition("?")[2],
             filter=_json(filter_),
             told=[
-                (conditions.told(said, labels), _address(place.id, _q(request), _without(filter_, number)))
+                (conditions.told(said, offered), _address(place.id, _q(request), _without(filter_, number)))
                 for number, said in enumerate(filter_)
             ],
             segments=segments,
             segment=segment,
             conditions=conditions.CONDITIONS.values(),
+            offered=offered,
             more=_address(place.id, _q(request), filter_, segment.id if segment else None, page.next),
             most=queries.MOST_COUNTED,
             **context,

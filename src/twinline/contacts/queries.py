@@ -4,9 +4,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import phonenumbers
+
 from twinline.contacts import conditions
 from twinline.contacts.models import Contact, Field, Page, Place, Segment, Spoken, Suppressed, Tag, Topic
 from twinline.db import Tx, as_json
+from twinline.rules.templates import rules
 
 PAGE: Final = 50
 MOST_COUNTED: Final = 10_000
@@ -348,3 +351,27 @@ async def keys_of(tx: Tx, number_id: int, contact_ids: Iterable[int]) -> dict[in
 async def say(tx: Tx, organisation_id: int, rows: Sequence[dict[str, Any]]) -> int:
     """Answers how many of these words were new."""
     return await tx.execute(SAY, {"organisation": organisation_id, "rows": as_json(rows)}) if rows else 0
+
+
+# --- what conditions are chosen from ---------------------------------------------------------------------------------
+
+
+async def _tags(tx: Tx, organisation_id: int) -> dict[str, str]:
+    return {tag.name: tag.name for tag in await tags(tx, organisation_id)}
+
+
+async def _fields(tx: Tx, organisation_id: int) -> dict[str, str]:
+    return {field.key: field.label for field in await fields(tx, organisation_id)}
+
+
+async def _languages(_: Tx, __: int) -> dict[str, str]:
+    return {code: str(name) for code, name in rules()["languages"].items()}
+
+
+async def _countries(_: Tx, __: int) -> dict[str, str]:
+    """By their two letters: browsers know what their reader calls them."""
+    return {code: code for code in sorted(phonenumbers.SUPPORTED_REGIONS)}
+
+
+for kind, of_organisation in (("tag", _tags), ("field", _fields), ("language", _languages), ("country", _countries)):
+    conditions.offer(kind, of_organisation)

@@ -1,6 +1,8 @@
 // Making a campaign. Keeping the form and drawing it anew is htmx's (see templates/campaigns/builder.html); here is only
 // what happens between two answers of the server.
 
+import "./countries.js";
+
 const builder = document.getElementById("builder");
 
 document.addEventListener("input", ({ target }) => {

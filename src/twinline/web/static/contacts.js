@@ -1,5 +1,7 @@
 // The list of contacts: what a condition asks for, and what is done with those that are marked.
 
+import "./countries.js";
+
 const condition = document.querySelector("[data-condition]");
 if (condition) {
   const form = condition.form;
