@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from twinline.app import App
 from twinline.db import Database, embedded, migrate
@@ -24,6 +25,11 @@ from twinline.kit.clock import ManualClock
 from twinline.kit.files import Files
 from twinline.kit.vault import Vault
 from twinline.settings import Settings
+
+# The same examples each time, however slow the machine: a change is judged by what it changes. Looking for new ones is
+# `pytest --hypothesis-profile=default`.
+settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
