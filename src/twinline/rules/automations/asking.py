@@ -130,4 +130,4 @@ def message(ask: Json, text: str, button: str) -> dict[str, Any]:
         return {"type": "text", "text": text}
     if len(choices) <= 3:
         return {"type": "buttons", "text": text, "buttons": choices}
-    return {"type": "list", "text": text, "button": button, "rows": choices}
+    return {"type": "list", "text": text, "button": button, "sections": [{"rows": choices}]}

@@ -86,10 +86,7 @@ TRIGGERS: Final[Mapping[str, tuple[str, Test]]] = MappingProxyType(
         "referral": ("turn", _referral),
         "campaign_reply": ("turn", _campaign_reply),
         "outside_hours": ("turn", lambda given, happening, known: not known.hours_open),
-        "opted_in": (
-            "opted_in",
-            lambda given, happening, known: given.get("topic", happening.topic) == happening.topic,
-        ),
+        "opted_in": ("opted_in", lambda given, happening, known: given.get("topic") in (None, "", happening.topic)),
         "opted_out": ("opted_out", lambda given, happening, known: True),
         "no_answer": ("no_answer", _no_answer),
         "tag_added": ("tag_added", lambda given, happening, known: given["tag"] == happening.tag),

@@ -1,0 +1,808 @@
+"""What a definition may hold: read from JSON or YAML, written as YAML, and the same as JSON Schema.
+
+`read` answers the canonical form, which is what is kept and what `rules.automations` runs: every trigger, condition and
+step an object with one key, its kind; what is as by default left out. What is wrong is told in sentences for whoever
+wrote it, each with the path of where it is (`Unfit`). What only those know who know the organisation, such as whether
+there is a template of that name, `check` looks at.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias, Union
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import PydanticCustomError
+
+from twinline.automations import messages, notation
+from twinline.automations.problems import Path, Problem, Unfit, a, meant, problem, where
+from twinline.automations.sense import Known, check, starts, whole
+from twinline.contacts import conditions as contacts
+from twinline.rules import messages as shapes
+from twinline.rules.automations import asking, filling, matching, words
+from twinline.rules.automations.program import DEFAULTS, duration
+from twinline.rules.keywords import normalise
+
+__all__ = ["Known", "Problem", "Unfit", "check", "starts"]
+
+Json = Mapping[str, Any]
+
+LONGEST_NAME: Final = 80
+DEEPEST: Final = 60
+"""Levels of lists and objects in a definition."""
+MOST_VALUES: Final = 20_000
+
+# --- values ---------------------------------------------------------------------------------------------------------
+
+
+def _refuse(says: str) -> PydanticCustomError:
+    """``says`` becomes a sentence behind the place: “Step 3: …”."""
+    return PydanticCustomError("says", "{says}", {"says": says})
+
+
+def _some(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("missing", "empty")
+    return text
+
+
+def _templated(text: str) -> str:
+    for said in re.findall(r"\{\{.*?(?:\}\}|$)", text, re.DOTALL):
+        found = filling.PLACEHOLDER.fullmatch(said)
+        if found is None:
+            raise _refuse(
+                f"“{words.short(said)}” isn't a placeholder; they are written like {{{{contact.name|there}}}}"
+            )
+        if found[1].split(".")[0] not in filling.ROOTS:
+            raise _refuse(f"there is no placeholder “{found[1]}”; they begin with {', '.join(filling.ROOTS)}")
+    return text
+
+
+def _length(text: str) -> str:
+    try:
+        duration(text)
+    except ValueError as error:
+        raise _refuse(str(error)) from error
+    return text.replace(" ", "").lower()
+
+
+def _language(text: str) -> str:
+    try:
+        return contacts.language(text)
+    except ValueError as error:
+        raise _refuse(str(error)) from error
+
+
+Text = Annotated[str, AfterValidator(_some), Field(max_length=4096)]
+Word = Annotated[str, AfterValidator(_some), Field(max_length=200)]
+Templated = Annotated[Text, AfterValidator(_templated)]
+Filled = Annotated[str, AfterValidator(_templated), Field(max_length=4096)]
+"""A text that may be empty."""
+Length = Annotated[
+    str,
+    AfterValidator(_length),
+    Field(pattern=None, description="A length of time: 45s, 10m, 2h or 1d.", examples=["30m"]),
+]
+Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["09:00"])]
+Date = Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$", examples=["2026-12-24"])]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Language = Annotated[str, AfterValidator(_language), Field(examples=["pt_BR"])]
+Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Small letters, digits and _.")]
+Id = Annotated[str, AfterValidator(_some), Field(max_length=200)]
+Tags = Annotated[list[Word], Field(max_length=20)]
+
+
+class Part(BaseModel):
+    """An object of a definition: what isn't known is refused, for a misspelt key would be silently ignored."""
+
+    model_config = ConfigDict(
+        extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True, populate_by_name=False, serialize_by_alias=True
+    )
+
+
+class Nothing(Part):
+    """Has nothing to say."""
+
+
+def _default(kind: str, name: str) -> Any:
+    return DEFAULTS[kind][name]
+
+
+def _model(name: str, key: str, shape: Any) -> type[Part]:
+    fields: Any = {key: (shape, ...)}
+    made: type[Part] = create_model(name, __base__=Part, **fields)
+    return made
+
+
+def _either(kinds: Mapping[str, Any], noun: str) -> Any:
+    """An object with one key, which is its kind: a type for pydantic, and its JSON Schema.
+
+    A union's name for its members stands in the paths of errors; `_path` knows ours by their first character.
+    """
+
+    def checked(value: Any) -> Any:
+        if isinstance(value, BaseModel):
+            return value
+        if not isinstance(value, Mapping) or len(value) != 1:
+            have = f"; this one has {', '.join(map(str, value)) or 'none'}" if isinstance(value, Mapping) else ""
+            raise _refuse(f"{a(noun)} has one key, its kind{have}")
+        [(kind, given)] = value.items()
+        if kind not in kinds:
+            raise _refuse(f"there is no {noun} “{words.short(str(kind))}”{meant(str(kind), kinds)}")
+        return {kind: {} if given is None else given}
+
+    members = [
+        Annotated[
+            _model(f"{kind.title().replace('_', '')}{noun.title()}", kind, shape),
+            Tag(f"<{kind}"),
+        ]
+        for kind, shape in kinds.items()
+    ]
+    by_kind = Discriminator(
+        lambda value: f"<{next(iter(value if isinstance(value, Mapping) else value.model_fields_set))}"
+    )
+    return Annotated[Union[tuple(members)], by_kind, BeforeValidator(checked)]  # noqa: UP007
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
+
+
+def _or_text(schema: dict[str, Any]) -> None:
+    written = dict(schema)
+    schema.clear()
+    schema["anyOf"] = [{"type": "string", "description": "Its title."}, written]
+
+
+class Choice(Part):
+    """A button or a row. Written as a plain text it is its title, and its id is made of that."""
+
+    model_config = ConfigDict(json_schema_extra=_or_text)
+
+    id: Id
+    title: Templated
+    description: Filled | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            value = {"title": str(value)}
+        if isinstance(value, Mapping) and not value.get("id") and isinstance(value.get("title"), str):
+            value = {**value, "id": normalise(value["title"]).replace(" ", "_")[:200] or value["title"]}
+        return value
+
+
+class Header(Part):
+    """What stands above the words."""
+
+    type: Literal["image", "video", "document"]
+    link: Templated
+
+
+class Message(Part):
+    type: str
+    quote: bool = Field(default=False, description="Whether it quotes what the customer wrote last.")
+
+
+class TextMessage(Message):
+    type: Literal["text"] = "text"
+    text: Templated
+    preview: bool = Field(default=False, description="Whether the first link gets a preview.")
+
+
+class _File(Message):
+    media: Id | None = Field(default=None, description="A file that was uploaded here.")
+    link: Templated | None = Field(default=None, description="An https address.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.media is None) is (self.link is None):
+            raise _refuse("a message with a file needs the file, or a link to one")
+        return self
+
+
+class ImageMessage(_File):
+    type: Literal["image"]
+    caption: Filled | None = None
+
+
+class VideoMessage(_File):
+    type: Literal["video"]
+    caption: Filled | None = None
+
+
+class DocumentMessage(_File):
+    type: Literal["document"]
+    caption: Filled | None = None
+    filename: Filled | None = None
+
+
+class AudioMessage(_File):
+    type: Literal["audio"]
+    voice: bool = False
+
+
+class StickerMessage(_File):
+    type: Literal["sticker"]
+
+
+class LocationMessage(Message):
+    type: Literal["location"]
+    latitude: float
+    longitude: float
+    name: Filled | None = None
+    address: Filled | None = None
+
+
+class Card(Part):
+    name: Templated
+    phone: Templated
+    email: Templated | None = None
+    company: Templated | None = None
+
+
+class ContactsMessage(Message):
+    type: Literal["contacts"]
+    contacts: Annotated[list[Card], Field(min_length=1)]
+
+
+class ReactionMessage(Message):
+    """To what the customer wrote last."""
+
+    type: Literal["reaction"]
+    emoji: Word
+
+
+class _Interactive(Message):
+    text: Templated
+    header: Header | Templated | None = None
+    footer: Filled | None = None
+
+
+class ButtonsMessage(_Interactive):
+    type: Literal["buttons"]
+    buttons: list[Choice]
+
+
+class Section(Part):
+    title: Filled | None = None
+    rows: list[Choice]
+
+
+class ListMessage(_Interactive):
+    type: Literal["list"]
+    button: Templated = Field(default=_default("ask", "button"), description="What opens the list.")
+    sections: list[Section]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sectioned(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "rows" in value and "sections" not in value:
+            return {name: part for name, part in value.items() if name != "rows"} | {
+                "sections": [{"rows": value["rows"]}]
+            }
+        return value
+
+
+class LinkMessage(_Interactive):
+    type: Literal["cta_url"]
+    button: Templated
+    url: Templated
+
+
+class FlowMessage(_Interactive):
+    type: Literal["flow"]
+    button: Templated
+    flow: Id = Field(description="The flow's id at Meta.")
+    screen: Id | None = None
+    data: dict[str, Any] | None = None
+
+
+class Template(Part):
+    """``values`` by slot key, such as ``body.1``."""
+
+    name: Id
+    language: Id = Field(examples=["en_US"])
+    values: dict[str, Filled | dict[str, Any]] = Field(default_factory=dict)
+
+
+class TemplateMessage(Message):
+    type: Literal["template"]
+    template: Template
+
+
+_MESSAGES: Final = {
+    str(shape.model_fields["type"].annotation.__args__[0]): shape  # type: ignore[union-attr]
+    for shape in (
+        TextMessage, ImageMessage, VideoMessage, AudioMessage, DocumentMessage, StickerMessage, LocationMessage,
+        ContactsMessage, ReactionMessage, ButtonsMessage, ListMessage, LinkMessage, FlowMessage, TemplateMessage,
+    )
+}  # fmt: skip
+
+
+def _typed(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value if isinstance(value, BaseModel) else _unlike_a_message()
+    kind = value.get("type") or "text"
+    if kind not in _MESSAGES:
+        raise _refuse(f"there is no type of message “{words.short(str(kind))}”{meant(str(kind), _MESSAGES)}")
+    return value
+
+
+def _unlike_a_message() -> None:
+    raise _refuse("a message is an object with a text, or with a type and what belongs to it")
+
+
+def _sendable(message: Any) -> Any:
+    """What WhatsApp takes, `rules.messages` knows; placeholders stand for a letter, and a file for itself."""
+    _complain(canonical(message))
+    return message
+
+
+def _complain(message: Json) -> None:
+    said = filling.PLACEHOLDER.sub
+    made = messages.draft(_mapped(message, lambda text: said("x", text)))
+    content = {**made.content, "id": "?"} if made.content is not None and messages.handles(message) else made.content
+    quoted = "?" if made.type == "reaction" else None
+    refusal = shapes.problem(made.type, made.text, content, quoted)
+    if refusal is not None:
+        raise _refuse(f"{refusal.text} {refusal.what_to_do}")
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {name: _mapped(part, change) for name, part in value.items()}
+    return [_mapped(part, change) for part in value] if isinstance(value, list) else value
+
+
+if TYPE_CHECKING:
+    AnyMessage: TypeAlias = Message
+else:
+    AnyMessage = Annotated[
+        Union[tuple(Annotated[shape, Tag(f"<{kind}")] for kind, shape in _MESSAGES.items())],  # noqa: UP007
+        Discriminator(
+            lambda value: "<" + ((value.get("type") if isinstance(value, Mapping) else value.type) or "text")
+        ),
+        BeforeValidator(_typed),
+        AfterValidator(_sendable),
+    ]
+
+
+# --- triggers -------------------------------------------------------------------------------------------------------
+
+
+class Keyword(Part):
+    words: Annotated[list[Word], Field(min_length=1, max_length=50)]
+    match: Literal["word", "exact", "starts", "contains", "pattern"] = Field(
+        default="word", description="A pattern: `*` is any words, `#` a number, `pric*` a word that begins so."
+    )
+
+
+class Button(Part):
+    ids: list[Id] = []
+    titles: list[Word] = []
+
+
+class Referral(Part):
+    ad_ids: list[Id] = []
+
+
+class CampaignReply(Part):
+    campaigns: list[int] = []
+    buttons: list[Word] = []
+
+
+class OptedIn(Part):
+    topic: str = Field(default="", max_length=40, description="Empty: any.")
+
+
+class NoAnswer(Part):
+    after: Length
+
+
+class TagAdded(Part):
+    tag: Word
+
+
+class Schedule(Part):
+    """For chats that meet `when`, on the clock of the number's zone."""
+
+    at: Clock
+    days: list[Day] = []
+    date: Date | None = None
+
+
+TRIGGERS: Final[Mapping[str, Any]] = {
+    "message": Nothing,
+    "keyword": Keyword,
+    "first_contact": Nothing,
+    "button": Button,
+    "referral": Referral,
+    "campaign_reply": CampaignReply,
+    "opted_in": OptedIn,
+    "opted_out": Nothing,
+    "outside_hours": Nothing,
+    "no_answer": NoAnswer,
+    "tag_added": TagAdded,
+    "schedule": Schedule,
+    "api": Nothing,
+}
+
+
+# --- conditions -----------------------------------------------------------------------------------------------------
+
+OpenOrClosed = Literal["open", "closed"]
+Words = Templated | Annotated[list[Templated], Field(min_length=1, max_length=50)]
+
+
+def _any_of(part: Part, names: Sequence[str], says: str) -> None:
+    if not part.model_fields_set & {name.replace("is", "is_") if name == "is" else name for name in names}:
+        raise _refuse(says)
+
+
+class TextTest(Part):
+    word: Words | None = None
+    contains: Words | None = None
+    exact: Words | None = None
+    starts: Words | None = None
+    pattern: Words | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        _any_of(self, tuple(matching.WAYS), f"a text is compared with one of {', '.join(matching.WAYS)}")
+        return self
+
+
+class _Test(Part):
+    is_: Filled | None = Field(default=None, alias="is")
+    is_not: Filled | None = None
+    contains: Templated | None = None
+    empty: bool | None = None
+    above: Templated | None = None
+    below: Templated | None = None
+    before: Templated | None = None
+    after: Templated | None = None
+
+    @field_validator("is_", "is_not", mode="before")
+    @classmethod
+    def _said(cls, value: Any) -> Any:
+        """``is: true`` compares with the word, as an answer's JSON is kept."""
+        return str(value).lower() if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        _any_of(self, tuple(matching.COMPARED), f"it is compared by one of {', '.join(matching.COMPARED)}")
+        return self
+
+
+class _OfVar(Part):
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[^\s.{}]+)*$", max_length=200)]
+
+
+class _OfField(Part):
+    key: Key
+
+
+class VarTest(_Test, _OfVar):
+    """What the conversation keeps: an answer, or a part of one such as order.status."""
+
+
+class FieldTest(_Test, _OfField):
+    """A field of the contact."""
+
+
+class TimeTest(Part):
+    from_: Clock | None = Field(default=None, alias="from")
+    to: Clock | None = None
+    days: list[Day] = []
+
+
+if TYPE_CHECKING:
+    Condition: TypeAlias = Part
+else:
+    Condition = _either(
+        {
+            "hours": OpenOrClosed,
+            "window": OpenOrClosed,
+            "text": TextTest,
+            "choice": Word,
+            "var": VarTest,
+            "field": FieldTest,
+            "tag": Word,
+            "language": Language,
+            "time": TimeTest,
+            "assigned": bool,
+            "not": "Condition",
+            "any": "Conditions",
+            "all": "Conditions",
+        },
+        "condition",
+    )
+
+Conditions = Annotated[list[Condition], Field(min_length=1, max_length=50)]
+
+
+# --- steps ----------------------------------------------------------------------------------------------------------
+
+
+class Ask(Part):
+    text: Templated
+    choices: Annotated[list[Choice], Field(max_length=shapes.ROWS)] = []
+    button: Templated = Field(
+        default=_default("ask", "button"), description="What opens the list of more than three choices."
+    )
+    kind: Literal["any", "text", "number", "email", "phone", "date", "choice"] | None = Field(
+        default=None, description="What counts as an answer; a choice where there are choices, else anything."
+    )
+    save: Key | None = Field(default=None, description="The variable that keeps the answer: {{vars.…}}.")
+    tries: int = Field(default=_default("ask", "tries"), ge=1, le=10, description="How often it asks at most.")
+    again: Templated | None = Field(default=None, description="What it says when an answer doesn't fit.")
+    timeout: Length | None = None
+    on_timeout: "Steps | None" = None
+    on_invalid: "Steps | None" = None
+
+    @model_validator(mode="after")
+    def _askable(self) -> Self:
+        asked = canonical(self)
+        if asking.kind_of(asked) == "choice" and not self.choices:
+            raise _refuse("an ask for a choice needs choices")
+        for text in filter(None, (self.text, self.again)):
+            _complain(asking.message(asked, text, self.button))
+        return self
+
+
+class Case(Part):
+    when: Conditions | None = None
+    otherwise: bool = False
+    steps: "Steps" = []
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.when is None) is not self.otherwise:
+            raise _refuse("a case of a branch needs conditions, or is the one for otherwise")
+        return self
+
+
+def _ordered(cases: list[Case]) -> list[Case]:
+    if any(case.otherwise for case in cases[:-1]):
+        raise _refuse("the case for otherwise has to be the last of its branch")
+    return cases
+
+
+class Set(Part):
+    field: Key | None = None
+    var: Key | None = None
+    to: Filled
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.field is None) is (self.var is None):
+            raise _refuse("a set needs a field of the contact, or a var of the conversation")
+        return self
+
+
+class SetTags(Part):
+    add: Tags = []
+    remove: Tags = []
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.add and not self.remove:
+            raise _refuse("a tag needs tags to add or to remove")
+        return self
+
+
+class Assign(Part):
+    to: Word = Field(description="A user's e-mail address, or nobody.")
+
+
+class Call(Part):
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = _default("call", "method")
+    url: Templated
+    headers: dict[str, Filled] = {}
+    body: Any = None
+    connection: Word | None = None
+    save: Key | None = None
+    timeout: Length = _default("call", "timeout")
+    retries: int = Field(default=_default("call", "retries"), ge=0, le=5)
+    ok: "Steps | None" = None
+    failed: "Steps | None" = None
+
+    @model_validator(mode="after")
+    def _addressed(self) -> Self:
+        begins = re.match(r"https?://[^/?#{}\s]+(?=[/?#]|$)", self.url)
+        if not begins and not (self.connection and self.url[0] in "/?"):
+            raise _refuse("a call needs an address that begins with https:// and its host")
+        return self
+
+
+class Start(Part):
+    automation: Word
+
+
+class Bot(Part):
+    connection: Word
+    timeout: Length = _default("bot", "timeout")
+    for_: Length = Field(default=_default("bot", "for"), alias="for")
+    failed: "Steps | None" = None
+
+
+class Budget(Part):
+    replies: int | None = Field(default=None, ge=1, le=1000)
+    tokens: int | None = Field(default=None, ge=1)
+
+
+class Agent(Part):
+    connection: Word
+    instructions: Annotated[str, AfterValidator(_some), AfterValidator(_templated), Field(max_length=20_000)]
+    knowledge: Annotated[list[Word], Field(max_length=100)] = []
+    tools: list[Annotated[str, Field(pattern=r"^(tag|assign|set|note|release|end|call:.{1,100})$")]] = []
+    approve: bool = Field(default=False, description="Whether a person sees each answer before it goes out.")
+    budget: Budget | None = None
+    timeout: Length = _default("agent", "timeout")
+    for_: Length = Field(default=_default("agent", "for"), alias="for")
+    failed: "Steps | None" = None
+
+
+class Release(Part):
+    to: Literal["person"] = "person"
+    note: Filled | None = None
+
+
+STEPS: Final[Mapping[str, Any]] = {
+    "send": AnyMessage,
+    "ask": Ask,
+    "branch": Annotated[list[Case], Field(min_length=1, max_length=20), AfterValidator(_ordered)],
+    "wait": Length,
+    "set": Set,
+    "tag": SetTags,
+    "assign": Assign,
+    "note": Templated,
+    "call": Call,
+    "start": Start,
+    "bot": Bot,
+    "agent": Agent,
+    "release": Release,
+    "end": Nothing,
+}
+
+if TYPE_CHECKING:
+    AnyTrigger: TypeAlias = Part
+    AnyStep: TypeAlias = Part
+else:
+    AnyTrigger = _either(TRIGGERS, "trigger")
+    AnyStep = _either(STEPS, "step")
+
+Steps = list[AnyStep]
+
+
+# --- the definition -------------------------------------------------------------------------------------------------
+
+
+class Limits(Part):
+    messages_per_hour: int = Field(default=_default("limits", "messages_per_hour"), ge=1, le=1000)
+    steps: int = Field(default=_default("limits", "steps"), ge=1, le=1000)
+    total: Length = _default("limits", "total")
+
+
+class Settings(Part):
+    numbers: Literal["all"] | Annotated[list[int], Field(min_length=1)] = "all"
+    pause_on_phone: Length | None = Field(
+        default=None, description="How long it is silent after a reply from the phone."
+    )
+    quiet_for: Length = Field(default=_default("settings", "quiet_for"), description="Quick messages are one turn.")
+    once_per: Length | None = Field(default=None, description="Not again for the same chat within.")
+    limits: Limits = Limits()
+    answer_left_open: bool = _default("settings", "answer_left_open")
+    answer_within: Length = _default("settings", "answer_within")
+
+
+class Definition(Part):
+    """An automation."""
+
+    name: Annotated[str, AfterValidator(_some), Field(max_length=LONGEST_NAME)]
+    description: str = Field(default="", max_length=2000)
+    triggers: Annotated[list[AnyTrigger], Field(min_length=1, max_length=30)]
+    when: Annotated[list[Condition], Field(max_length=50)] = []
+    settings: Settings = Settings()
+    steps: Annotated[list[AnyStep], Field(min_length=1)]
+
+
+for _shape in (Ask, Case, Call, Bot, Agent, Definition):
+    _shape.model_rebuild()
+_MESSAGE: Final[TypeAdapter[Any]] = TypeAdapter(AnyMessage)
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def read(data: object) -> dict[str, Any]:
+    """The canonical form of a definition. Raises Unfit."""
+    found = canonical(_validated(Definition.model_validate, data))
+    if problems := [*whole(found)]:
+        raise Unfit(problems)
+    return found
+
+
+def message(data: object) -> dict[str, Any]:
+    """The canonical form of what may stand under ``send``. Raises Unfit."""
+    return canonical(_validated(_MESSAGE.validate_python, data))
+
+
+def from_yaml(text: str) -> dict[str, Any]:
+    """Raises Unfit, also where it isn't YAML."""
+    return read(parsed(text))
+
+
+def parsed(text: str) -> Any:
+    """YAML as JSON, whatever it says. Raises Unfit where it isn't YAML, or has what JSON hasn't."""
+    try:
+        return notation.parse(text)
+    except notation.NotYaml as error:
+        raise Unfit([Problem((), str(error))]) from error
+
+
+def to_yaml(definition: Json) -> str:
+    """For files and for people: in the order of the schema, long texts as they are read."""
+    return notation.write(canonical(Definition.model_validate(definition)))
+
+
+def canonical(part: Part) -> dict[str, Any]:
+    """As JSON, without what is as by default."""
+    return part.model_dump(mode="json", exclude_defaults=True)
+
+
+def json_schema() -> JsonSchemaValue:
+    """JSON Schema of a definition (docs/automations.schema.json)."""
+    made = Definition.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A Twinline automation", **made}
+
+
+def _validated(validate: Callable[[object], Any], data: object) -> Any:
+    if strange := _strange(data):
+        raise Unfit([strange])
+    try:
+        return validate(data)
+    except ValidationError as error:
+        raise Unfit([problem(one) for one in error.errors(include_url=False)]) from error
+
+
+def _strange(data: object) -> Problem | None:
+    """What no definition can be, before anybody walks it: endless, or of what isn't JSON."""
+    left: list[tuple[object, Path, int]] = [(data, (), 0)]
+    count = 0
+    while left:
+        value, path, depth = left.pop()
+        count += 1
+        if depth > DEEPEST or count > MOST_VALUES:
+            return Problem((), "This is longer or deeper than an automation can be. Make two of it.")
+        if isinstance(value, str) and not _storable(value):
+            return Problem(path, f"{where(path)}there is a character that can't be kept.")
+        if isinstance(value, Mapping):
+            if strange := [key for key in value if not isinstance(key, str) or not _storable(key)]:
+                return Problem(path, f"{where(path)}“{words.short(str(strange[0]))}” can't be a key.")
+            left += [(part, (*path, key), depth + 1) for key, part in value.items()]
+        elif isinstance(value, list):
+            left += [(part, (*path, number), depth + 1) for number, part in enumerate(value)]
+        elif not isinstance(value, str | int | float | bool | None):
+            return Problem(path, f"{where(path)}this isn't text, a number, a list or an object.")
+    return None
+
+
+def _storable(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
