@@ -28,7 +28,7 @@ DOCUMENT = HERE.parent / "docs" / "performance.md"
 
 
 def names() -> list[str]:
-    return sorted((path.stem for path in HERE.glob("p[0-9]*.py")), key=lambda name: int(name[1:]))
+    return sorted((path.stem for path in HERE.glob("p[0-9]*.py")), key=lambda name: (int(name[1:].split("_")[0]), name))
 
 
 def main() -> int:

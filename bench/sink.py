@@ -1,8 +1,9 @@
 """A Graph that only says yes, and notes when it was asked. Run as a module, it prints its address.
 
 ``POST …/messages`` is answered as Meta answers it; ``GET /seen`` gives what has come: ``[[seconds, text], ...]``,
-with the instant at which the request's head had been read. So does ``GET /ticked`` for ``POST /tick``, where the bench
-itself beats time to know what the way costs. Anything else is answered with an empty object.
+with the instant at which the request's head had been read; of a template its name and to whom ("spring-351910000001").
+So does ``GET /ticked`` for ``POST /tick``, where the bench itself beats time to know what the way costs. Anything else
+is answered with an empty object.
 """
 
 import asyncio
@@ -53,8 +54,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     elif scope["method"] == "POST" and scope["path"].endswith("/messages"):
         said = json.loads(body)
         if "type" in said:
-            _seen.append((at, said.get("text", {}).get("body", "")))
             to, wamid = said.get("to") or said.get("recipient"), f"wamid.SINK{len(_seen):08}"
+            text = f"{said['template']['name']}-{to}" if "template" in said else said.get("text", {}).get("body", "")
+            _seen.append((at, text))
             answer = {
                 "messaging_product": "whatsapp",
                 "contacts": [{"input": to, "wa_id": to}],
