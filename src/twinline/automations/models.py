@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from twinline.contacts.models import Named
+from twinline.rules.floor import Floor, Holder, holder_now
 from twinline.rules.refusal import Refusal, Refused
 
 
@@ -17,7 +19,7 @@ class State(StrEnum):
     ENDED = "ended"
 
 
-class Noted(StrEnum):
+class Kind(StrEnum):
     """What a line of the why-log is about."""
 
     BEGAN = "began"
@@ -66,9 +68,9 @@ class Version:
     made_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A conversation of an automation with a customer.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(Named):
+    """A conversation of an automation with a customer, who bears the ``name``.
 
     ``state`` is as it is felt: also *yielded* where a person has spoken and the run hasn't met them yet. ``trace``:
     ``[[unix seconds, path or sentence], …]``.
@@ -81,7 +83,6 @@ class Run:
     automation: str
     version: int
     contact_id: int
-    contact: str
     state: State
     waits: str | None
     wakes_at: datetime | None
@@ -107,7 +108,7 @@ class Line:
     automation: str | None
     run_id: int | None
     wamid: str | None
-    kind: Noted
+    kind: Kind
     says: str
 
 
@@ -120,6 +121,122 @@ class Settings:
     language: str = ""
     phone_keywords: Sequence[Mapping[str, Any]] = field(default_factory=list)
     pause: timedelta = timedelta(hours=2)
+
+
+# --- what the engine looks at -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A number, as far as its automations need it. ``campaigns``: whether it ever had one."""
+
+    number_id: int
+    organisation_id: int
+    display_phone: str
+    verified_name: str | None
+    connected_at: datetime | None
+    pause: timedelta
+    campaigns: bool
+    hours: dict[str, Any] | None
+    zone: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sleeper:
+    """A conversation whose time has come."""
+
+    run_id: int
+    automation_id: int
+    version: int
+    run_state: str
+    waits: str
+    wakes_at: datetime | None
+    run: dict[str, Any]
+    since: datetime | None
+    sent: int
+    token: int
+    began_at: datetime
+    moved_at: datetime
+    began_by: str
+    trace: list[Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class Talk:
+    """A chat that is looked at: who it is, who has the floor, what was said, and which conversation is under way.
+
+    Where there is no turn, ``wamids`` is empty and its times mean nothing; the same holds for a conversation without
+    ``run_id``. ``begun``: automation -> when it last began here, in unix seconds. ``fresh_id``: the first of eight for
+    conversations that begin.
+    """
+
+    contact_id: int
+    custom_name: str | None
+    book_name: str | None
+    profile_name: str | None
+    phone: str | None
+    language: str | None
+    tags: list[str]
+    fields: dict[str, str]
+    floor_holder: str
+    floor_epoch: int
+    floor_until: datetime | None
+    floor_since: datetime | None
+    assigned: bool
+    last_inbound_at: datetime | None
+    first_at: datetime
+    said_at: datetime
+    due_at: datetime | None
+    tried: bool
+    wamids: list[str]
+    first: bool
+    answered_by: str | None
+    run_id: int | None
+    automation_id: int
+    version: int
+    run_state: str
+    waits: str
+    wakes_at: datetime | None
+    run: dict[str, Any]
+    since: datetime | None
+    sent: int
+    token: int
+    began_at: datetime
+    moved_at: datetime
+    began_by: str
+    trace: list[Any]
+    fresh_id: int
+    said_lately: int
+    begun_lately: int
+    begun: dict[str, float]
+    released: bool
+    words: list[tuple[Any, ...]] = field(default_factory=list)
+    sleeper: Sleeper | None = None
+
+    @property
+    def floor(self) -> Floor:
+        return Floor(Holder(self.floor_holder), self.floor_epoch, self.floor_until, self.floor_since)
+
+    @property
+    def known_name(self) -> str | None:
+        """What they are called; a bare telephone number is no name."""
+        return self.custom_name or self.book_name or self.profile_name
+
+    def holder(self, now: datetime) -> Holder:
+        return holder_now(self.floor, now)
+
+    def is_due(self, now: datetime) -> bool:
+        return bool(self.wamids) and self.due_at is not None and self.due_at <= now
+
+    def next_id(self) -> int:
+        self.fresh_id += 1
+        return self.fresh_id - 1
+
+    def talks_as(self, sleeper: Sleeper) -> None:
+        """A conversation that slept is the one under way."""
+        for name in Sleeper.__slots__:
+            setattr(self, name, getattr(sleeper, name))
 
 
 class NoSuchAutomation(LookupError):

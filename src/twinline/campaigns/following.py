@@ -148,6 +148,16 @@ async def _answers(tx: Tx, number_id: int, wamids: Collection[str], now: datetim
     return changed
 
 
+async def answered(tx: Tx, number_id: int, wamids: Collection[str]) -> tuple[dict[int, int], dict[int, str]]:
+    """Which campaigns customers' messages answer, by contact, and which automation such a campaign hands them to."""
+    named = {"number": number_id, "wamids": sorted(wamids), "within": ANSWERS_WITHIN}
+    answers = {found["contact_id"]: found["campaign_id"] for found in await tx.dicts(queries.ANSWERED, named)}
+    if not answers:
+        return {}, {}
+    routing = await tx.rows(queries.ROUTING, {"number": number_id, "ids": sorted(set(answers.values()))})
+    return answers, {campaign: str(to["automation"]) for campaign, to, _ in routing if to.get("automation")}
+
+
 async def _route(tx: Tx, number_id: int, answers: Sequence[Mapping[str, Any]], now: datetime) -> None:
     """Whoever answers for the first time gets the campaign's tag, and their chat its person."""
     if not answers:

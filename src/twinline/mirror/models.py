@@ -46,6 +46,7 @@ class Folded:
     numbers_with_notices: set[int] = field(default_factory=set)
     events: dict[int, dict[str, Any]] = field(default_factory=dict)
     marks: dict[int, Marks] = field(default_factory=dict)
+    asides: list[object] = field(default_factory=list)  # what a follower leaves for those behind it
 
     def tell(self, number_id: int, kind: str, *items: Any) -> None:
         """Adds to the event that this transaction publishes; see ``mirror.events`` for the kinds."""

@@ -12,11 +12,16 @@ People come before machines. A person takes the floor from anybody; an automatio
 The phone is heard with a delay: an echo may come minutes late, after people here have moved on. `since` is
 when a *person* last decided who speaks, by speaking or by handing back, and an echo of something said
 before that changes nothing. A machine's turn doesn't move `since`: what the owner typed a moment before an
-automation began to think must still stop it.
+automation began to think must still stop it. No two decisions have the same `since`, so whoever remembers it
+knows whether a person has decided anything in the meantime, whatever machines did.
+
+A machine's turn has an end, or a conversation that nobody goes on with would keep campaigns out for ever. When it
+is over nobody has the floor, but the epoch stays: what it had said by then may still leave, and it may go on under
+the same epoch as long as nobody else has spoken.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -79,6 +84,12 @@ EMPTY: Final = Floor()
 
 PEOPLE: Final = frozenset({Holder.PERSON, Holder.PHONE})
 
+PROMPT: Final = timedelta(minutes=2)
+"""An echo that comes within this is no late one, however short the pause is that it brings."""
+
+LAST_WORDS: Final = timedelta(minutes=2)
+"""How long a machine has the floor after it spoke, unless it waits for something longer."""
+
 _YIELDS_TO: Final = MappingProxyType(
     {
         Holder.NOBODY: frozenset(Holder),
@@ -129,7 +140,7 @@ def take(
     as it was.
 
     `said_at` is when a message was typed on the phone, in WhatsApp's whole seconds. One typed before the
-    last human decision, or whose turn would already be over, is heard too late. When it is a tie the phone
+    last human decision, or whose turn would already be long over, is heard too late. When it is a tie the phone
     wins.
     """
     if holder is Holder.PHONE and said_at is not None and _too_late(floor, now, until, said_at):
@@ -137,9 +148,19 @@ def take(
     present = holder_now(floor, now)
     if holder not in _YIELDS_TO[present]:
         return Turn(floor, False, _OCCUPIED[present])
-    since = (said_at or now) if holder in PEOPLE else floor.since
+    since = _decided(floor, said_at or now) if holder in PEOPLE else floor.since
     taken = Floor(holder, floor.epoch + 1, until, since)
     return Turn(taken, True, Why.PEOPLE_FIRST if holder in PEOPLE else _OCCUPIED[Holder.NOBODY])
+
+
+def speak(floor: Floor, holder: Holder, now: datetime, until: datetime) -> Turn:
+    """`holder` says something, and has the floor until then. A machine that spoke last goes on under the same
+    epoch, or its second sentence would cancel its first; its turn gets longer by this, never shorter.
+    """
+    if holder in PEOPLE or floor.holder is not holder:
+        return take(floor, holder, now, until)
+    known = floor.until if floor.until is not None else until
+    return Turn(replace(floor, until=max(known, until)), True, Why.HOLDS_IT)
 
 
 def may_speak(floor: Floor, holder: Holder, epoch: int | None, now: datetime) -> Verdict:
@@ -160,14 +181,15 @@ def may_speak(floor: Floor, holder: Holder, epoch: int | None, now: datetime) ->
     return Verdict(True, Why.FREE if present is Holder.NOBODY else Why.HOLDS_IT)
 
 
-def release(floor: Floor, by: Holder, now: datetime) -> Floor:
+def release(floor: Floor, by: Holder, now: datetime, said_at: datetime | None = None) -> Floor:
     """`by` hands the floor back. A person frees it from anybody, a machine only its own turn; else it
-    stays.
+    stays. `said_at`: when that was typed on the phone; what is heard too late changes nothing.
     """
-    present = holder_now(floor, now)
     if by in PEOPLE:
-        return Floor(Holder.NOBODY, floor.epoch + 1, None, now)
-    if present is by and by is not Holder.NOBODY:
+        if said_at is not None and _too_late(floor, now, None, said_at):
+            return floor
+        return Floor(Holder.NOBODY, floor.epoch + 1, None, _decided(floor, said_at or now))
+    if holder_now(floor, now) is by and by is not Holder.NOBODY:
         return replace(floor, holder=Holder.NOBODY, epoch=floor.epoch + 1, until=None)
     return floor
 
@@ -178,6 +200,11 @@ def says(why: Why) -> str:
 
 
 def _too_late(floor: Floor, now: datetime, until: datetime | None, said_at: datetime) -> bool:
-    if until is not None and until <= now:
+    if until is not None and until <= now and said_at < now - PROMPT:
         return True
     return floor.since is not None and said_at < floor.since.replace(microsecond=0)
+
+
+def _decided(floor: Floor, at: datetime) -> datetime:
+    """When a person decided, later than whatever was decided before."""
+    return at if floor.since is None else max(at, floor.since + timedelta(microseconds=1))

@@ -87,6 +87,11 @@ ON CONFLICT (number_id, contact_id) DO UPDATE SET
     floor_until = excluded.floor_until, floor_since = excluded.floor_since
 """
 
+PHONE_KEYWORDS = """
+SELECT number_id, phone_keywords FROM number_settings
+WHERE number_id = ANY(%(numbers)s) AND phone_keywords IS NOT NULL
+"""
+
 # What a drain that died left behind: nobody knows whether Meta took it.
 ABANDONED = """
 UPDATE outbox SET state = 'in_doubt' WHERE number_id = %(number)s AND state = 'sending'
