@@ -20,10 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import psycopg
-import uvicorn
 from psycopg_pool import PoolTimeout
 
-from twinline import worker
 from twinline.accounts import service as accounts
 from twinline.app import App, open_app
 from twinline.db import embedded, migrate
@@ -31,7 +29,6 @@ from twinline.kit import log
 from twinline.kit.vault import VaultError
 from twinline.mirror import archive
 from twinline.settings import Settings
-from twinline.web.app import build
 
 FIRST_LOGIN = "first-login.txt"
 FIRST_EMAIL = "owner@localhost"
@@ -307,6 +304,10 @@ async def first_login(app: App) -> Login:
 
 async def web(app: App, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serves hook and pages until ``stop``."""
+    import uvicorn  # as in ``work``: what runs for long loads what other commands needn't wait for
+
+    from twinline.web.app import build
+
     platform = build(app)
     config = uvicorn.Config(
         platform,
@@ -317,7 +318,9 @@ async def web(app: App, listener: socket.socket, stop: asyncio.Event) -> None:
         timeout_graceful_shutdown=3,
         ws="none",
     )
-    server = _Server(config)
+    server = uvicorn.Server(config)
+    # Signals are ours: one process may hold web and worker.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment]
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -327,16 +330,10 @@ async def web(app: App, listener: socket.socket, stop: asyncio.Event) -> None:
     await serving
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to us: one process may hold web and worker."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def work(app: App, stop: asyncio.Event) -> None:
     """Runs jobs until ``stop``."""
+    from twinline import worker
+
     working = asyncio.create_task(worker.run(app))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -13,7 +13,6 @@ from typing import Any
 
 import procrastinate
 
-from twinline import wiring
 from twinline.app import App
 from twinline.db import jobs
 from twinline.kit import log
@@ -44,6 +43,8 @@ logger = log.get("worker")
 
 async def run(app: App) -> None:
     """Works until cancelled. Jobs that were running then are waited for; what is cut off anyway is recovered."""
+    from twinline import wiring  # every feature: a command that only asks whether a worker runs needn't wait for it
+
     async with wiring.engine(app).open_async() as queue:
         _end_if_cancelled()
         context = wiring.context(app)
@@ -108,6 +109,8 @@ async def is_running(app: App) -> bool:
 
 async def run_waiting(app: App, *queues: str) -> None:
     """Runs what waits in these queues now, then returns: for commands that work without a server."""
+    from twinline import wiring
+
     await jobs.recover(app.db, STALLED_AFTER)
     async with wiring.engine(app).open_async() as queue:
         await queue.run_worker_async(

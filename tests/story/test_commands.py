@@ -27,8 +27,9 @@ OTHER = (
 
 
 def commands(group: Any, *above: str) -> Iterator[tuple[str, Any]]:
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        if hasattr(command, "list_commands"):
             yield from commands(command, *above, name)
         else:
             yield " ".join([*above, name]), command

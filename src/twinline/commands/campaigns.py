@@ -29,7 +29,9 @@ from twinline.settings import Settings
 from twinline.shell import Data
 from twinline.templates import service as templates
 
-cli = typer.Typer(no_args_is_help=True, help="Templates to many people: planned, sent, stopped, told of.")
+cli = typer.Typer()
+campaign_cli = typer.Typer(no_args_is_help=True, help="Templates to many people: planned, sent, stopped, told of.")
+cli.add_typer(campaign_cli, name="campaign")
 
 A_LOOK: Final = 0.2  # seconds between two looks at a dry run that a worker makes
 LONGEST_PLAN: Final = 300.0  # seconds
@@ -43,7 +45,7 @@ State_ = Annotated[str, typer.Option("--state", help=f"Only those: {', '.join(vi
 # --- making one -------------------------------------------------------------------------------------------------------
 
 
-@cli.command("create")
+@campaign_cli.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="By which it is known here.")],
     template: Annotated[str, typer.Option(help="What is said: a template's name.")],
@@ -155,7 +157,7 @@ async def _bring(app: App, organisation_id: int, number_id: int, file: Path, pho
 # --- steps ------------------------------------------------------------------------------------------------------------
 
 
-@cli.command("plan")
+@campaign_cli.command("plan")
 def plan(campaign: Id, data: Data = None) -> None:
     """Make the dry run and print it: who gets it, who doesn't and why, how long it takes, what it costs."""
     shell.run(_plan, shell.settings(data), campaign)
@@ -199,7 +201,7 @@ def _told(name: str, plan: Plan) -> list[str]:
     return lines
 
 
-@cli.command("start")
+@campaign_cli.command("start")
 def start(
     campaign: Id,
     now: Annotated[bool, typer.Option("--now", help="Don't wait for its time.")] = False,
@@ -216,19 +218,19 @@ def start(
     _steps(campaign, begin, data, works=True)
 
 
-@cli.command("pause")
+@campaign_cli.command("pause")
 def pause(campaign: Id, data: Data = None) -> None:
     """Take back what hasn't left; it goes out after `resume`."""
     _steps(campaign, service.pause, data)
 
 
-@cli.command("resume")
+@campaign_cli.command("resume")
 def resume(campaign: Id, data: Data = None) -> None:
     """Let it go on, also after it has stopped itself."""
     _steps(campaign, service.resume, data, works=True)
 
 
-@cli.command("cancel")
+@campaign_cli.command("cancel")
 def cancel(campaign: Id, data: Data = None) -> None:
     """Send nothing more of it, for good."""
     _steps(campaign, service.cancel, data)
@@ -252,7 +254,7 @@ async def _step(settings: Settings, campaign_id: int, step: Step) -> tuple[Campa
 # --- looking ----------------------------------------------------------------------------------------------------------
 
 
-@cli.command("list")
+@campaign_cli.command("list")
 def list_(organisation: shell.Organisation = None, data: Data = None) -> None:
     """List the newest campaigns: id, name, state, sent of how many."""
     for one in shell.run(_list, shell.settings(data), organisation):
@@ -266,7 +268,7 @@ async def _list(settings: Settings, organisation: int | None) -> list[views.List
             return await views.campaigns(tx, owner, limit=100)
 
 
-@cli.command("show")
+@campaign_cli.command("show")
 def show(campaign: Id, data: Data = None) -> None:
     """Show a campaign and its results, as JSON."""
     typer.echo(json.dumps(shell.run(_show, shell.settings(data), campaign), indent=2))
@@ -280,7 +282,7 @@ async def _show(settings: Settings, campaign_id: int) -> dict[str, Any]:
         return {**shapes.Campaign.of(one).model_dump(mode="json"), "results": results.model_dump(mode="json")}
 
 
-@cli.command("recipients")
+@campaign_cli.command("recipients")
 def recipients(campaign: Id, state: State_ = "", data: Data = None) -> None:
     """List a campaign's people: phone or user id, name, state, when it was sent, and why."""
     shell.run(_recipients, shell.settings(data), campaign, _shown(state))
@@ -299,7 +301,7 @@ def _line(person: Person) -> list[str]:
     return [who, person.name or "", person.state, sent, words.reason(person.reason, person.says)]
 
 
-@cli.command("export")
+@campaign_cli.command("export")
 def export(
     campaign: Id,
     format_: Annotated[str, typer.Option("--format", help="csv or xlsx")] = "csv",
