@@ -1,0 +1,162 @@
+"""A bot of somebody's: every turn of the customer's is handed to it, and what it answers is done.
+
+The request is a JSON document, signed as Standard Webhooks does it: ``webhook-id`` (the same for every try),
+``webhook-timestamp`` and ``webhook-signature``, an HMAC-SHA256 over ``id.timestamp.body`` under the connection's
+secret. The answer says what is to be sent and done, in the shapes of the definition; a bot that answers 204, or
+nothing, stays silent and is asked again when the customer writes. docs/automations.md describes both for whoever
+writes a bot.
+"""
+
+import base64
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Annotated, Any, Final
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from twinline.app import App
+from twinline.automations import outside, schema
+from twinline.automations.connections import key_of
+from twinline.automations.outside import Errand, Failed
+from twinline.automations.schema import Unfit
+from twinline.db import Tx
+
+VERSION: Final = 1
+TOLD: Final = 20  # messages of the chat that a bot is told
+MOST: Final = 10  # messages that one answer may send
+
+# A deleted message is nobody's business any more; an edited one says what it says now.
+LATEST = """
+SELECT outgoing, author, at, type, coalesce(edit_text, text) AS text
+FROM messages
+WHERE number_id = %(number)s AND contact_id = %(contact)s AND type <> 'reaction' AND revoked_at IS NULL
+ORDER BY at DESC, heard DESC, wamid DESC LIMIT %(limit)s
+"""
+
+Short = Annotated[str, Field(max_length=500)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A message of the chat. ``author``: customer, phone, person, automation or campaign."""
+
+    outgoing: bool
+    author: str | None
+    at: datetime
+    type: str
+    text: str | None
+
+    @property
+    def words(self) -> str:
+        """What it says; of a picture and the like at least what it is."""
+        said = (self.text or "").strip()
+        return said if self.type in ("text", "button", "interactive") and said else f"[{self.type}] {said}".strip()
+
+
+async def latest(tx: Tx, number_id: int, contact_id: int, limit: int) -> list[Spoken]:
+    """What was said last in a chat, the oldest first."""
+    named = {"number": number_id, "contact": contact_id, "limit": limit}
+    return (await tx.all(Spoken, LATEST, named))[::-1]
+
+
+# --- what a bot may answer ------------------------------------------------------------------------------------------
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Tags(_In):
+    add: list[Annotated[str, Field(min_length=1, max_length=40)]] = Field(default=[], max_length=30)
+    remove: list[Annotated[str, Field(min_length=1, max_length=40)]] = Field(default=[], max_length=30)
+
+
+class Reply(_In):
+    """All of it may be left out: then the bot stays silent until the customer writes again."""
+
+    messages: list[dict[str, Any]] = Field(default=[], max_length=MOST)
+    tags: Tags = Tags()
+    fields: dict[Name, Short] = Field(default={}, max_length=60)
+    vars: dict[Name, Any] = Field(default={}, max_length=60)
+    assign: Short | None = None
+    note: Annotated[str, Field(max_length=2000)] | None = None
+    release: bool | Annotated[str, Field(max_length=2000)] = False
+    end: bool = False
+
+
+def read(answer: Any) -> dict[str, Any]:
+    """What a bot wants done, as the interpreter performs it. Raises Failed, naming what isn't as it should be."""
+    try:
+        said = Reply.model_validate(answer if answer is not None else {})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "its answer"
+        raise Failed(f"The bot's answer can't be used: {where}: {first['msg']}.") from None
+    messages = []
+    for place, message in enumerate(said.messages):
+        try:
+            messages.append(schema.message(message))
+        except Unfit as error:
+            raise Failed(f"The bot's message {place + 1} can't be sent: {error.problems[0].says}") from None
+    done = said.model_dump()
+    note = said.release if isinstance(said.release, str) else ""
+    return {**outside.empty(), **done, "messages": messages, "release": note if said.release else None}
+
+
+# --- asking it ------------------------------------------------------------------------------------------------------
+
+
+def signed(secret: str, key: str, at: datetime, body: bytes) -> dict[str, str]:
+    """The headers by which a bot knows that this comes from here. Raises Unusable for what isn't a secret."""
+    stamp = str(int(at.timestamp()))
+    digest = hmac.digest(key_of(secret), f"{key}.{stamp}.".encode() + body, sha256)
+    return {
+        "webhook-id": key,
+        "webhook-timestamp": stamp,
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
+
+
+async def ask(app: App, one: Errand) -> dict[str, Any]:
+    """The step ``bot``. Raises Failed, Again."""
+    there = await outside.connection_of(app, one, "bot")
+    if there.secret is None:
+        raise Failed("The bot has no signing secret: give it one.")
+    async with app.db.transaction() as tx:
+        history = await latest(tx, one.number_id, one.contact_id, TOLD)
+    now = app.clock.now()
+    body = orjson.dumps(_told(one, history, now))
+    answer = await outside.ask(
+        app,
+        "POST",
+        there.url,
+        headers={"Content-Type": "application/json", **there.headers, **signed(there.secret, one.key, now, body)},
+        content=body,
+        timeout=one.timeout,
+    )
+    return read(outside.body_of(answer))
+
+
+def _told(one: Errand, history: list[Spoken], now: datetime) -> Mapping[str, Any]:
+    scope = one.scope
+    return {
+        "type": "turn",
+        "version": VERSION,
+        "at": now,
+        "number": {"id": one.number_id, **scope["number"]},
+        "automation": {"id": one.automation_id, "name": one.automation},
+        "run": one.run_id,
+        "contact": {"id": one.contact_id, **scope["contact"]},
+        "message": scope["message"],
+        "vars": scope["vars"],
+        "messages": [
+            {"from": "us" if said.outgoing else "customer", "author": said.author, "at": said.at, "type": said.type,
+             "text": said.text}
+            for said in history
+        ],
+    }  # fmt: skip

@@ -1,0 +1,88 @@
+"""A bot of somebody's: what it is handed, how it knows by whom, and what it may answer."""
+
+import base64
+import hashlib
+import hmac
+from typing import Any
+
+import pytest
+from tests.automations.abroad import abroad
+from tests.sending.conftest import Shop, clock, meta, shop
+
+from twinline.automations import bots
+from twinline.automations.outside import Failed
+
+__all__ = ["clock", "meta", "shop"]
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_it_is_handed_the_turn_with_the_chat_signed(shop: Shop) -> None:
+    reply = {"messages": [{"text": "At seven."}], "tags": {"add": ["asked"]}, "vars": {"n": 1}, "end": True}
+    async with abroad(shop, reply) as far:
+        secret = await far.connection("bot", "Helper", "/turn", headers={"X-Key": "k"})
+        one = await far.waits("bot", {"connection": "Helper"})
+        value = await bots.ask(far.shop.app, one)
+        [asked] = far.there.asked
+    assert value["messages"] == [{"text": "At seven."}]
+    assert (value["tags"], value["vars"], value["end"]) == ({"add": ["asked"], "remove": []}, {"n": 1}, True)
+    assert (value["release"], value["held"], value["assign"], value["fields"]) == (None, None, None, {})
+    told = asked.json
+    assert (told["type"], told["version"], told["run"], told["message"]["text"]) == (
+        "turn",
+        1,
+        one.run_id,
+        "Where is it?",
+    )
+    assert told["contact"]["id"] == far.contact_id
+    assert [(said["from"], said["text"]) for said in told["messages"]] == [("customer", "Hello?")]
+    assert secret is not None
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    content = f"{asked.headers['webhook-id']}.{asked.headers['webhook-timestamp']}.".encode() + asked.body
+    proof = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+    assert asked.headers["webhook-signature"] == f"v1,{proof}"
+    assert asked.headers["x-key"] == "k"
+
+
+async def test_the_signature_is_that_of_standard_webhooks() -> None:
+    """Their own example (standardwebhooks.com, the reference libraries' test)."""
+    from datetime import UTC, datetime
+
+    at = datetime.fromtimestamp(1614265330, UTC)
+    found = bots.signed(
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", at, b'{"test": 2432232314}'
+    )
+    assert found["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@pytest.mark.parametrize("silence", [b"", {}, b"null"])
+async def test_a_bot_may_stay_silent(shop: Shop, silence: Any) -> None:
+    async with abroad(shop, (200, silence)) as far:
+        await far.connection("bot", "Helper")
+        value = await bots.ask(far.shop.app, await far.waits("bot", {"connection": "Helper"}))
+    assert (value["messages"], value["end"], value["release"]) == ([], False, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ({"message": "Hi"}, "message: Extra"),
+        ({"messages": ["Hi"]}, r"messages\.0"),
+        ({"messages": [{"text": "x" * 5000}]}, "message 1 can't be sent"),
+        ({"messages": [{"type": "buttons", "text": "?", "buttons": []}]}, "message 1 can't be sent"),
+        ({"messages": [{"text": "Hi"}] * 11}, "messages"),
+        ({"fields": {"city": 7}}, r"fields\.city"),
+        ({"end": "yes"}, "end"),
+        ("Hi", "its answer"),
+        (b"<html>", "its answer"),
+    ],
+)
+async def test_what_cant_be_used_is_named_and_nothing_of_it_is_done(answer: Any, problem: str) -> None:
+    with pytest.raises(Failed, match=problem):
+        bots.read(answer if not isinstance(answer, bytes) else answer.decode())
+
+
+async def test_a_hand_over_may_say_why() -> None:
+    assert bots.read({"release": "Wants a cake"})["release"] == "Wants a cake"
+    assert bots.read({"release": True})["release"] == ""
+    assert bots.read({"release": False})["release"] is None
