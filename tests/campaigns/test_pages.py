@@ -238,6 +238,32 @@ async def test_what_a_program_put_together_stays_as_it_is(bakery: Bakery, browse
     assert (await found(bakery, here)).audience == {"sources": sources}
 
 
+async def test_answers_are_routed_from_the_builder_and_from_a_running_campaigns_page(
+    bakery: Bakery, browser: httpx.AsyncClient
+) -> None:
+    async with bakery.app.db.transaction() as tx:
+        eve = await user(tx, bakery.app, bakery.organisation_id, "Eve", "agent")
+    here = await made(browser)
+    await drafted(browser, here, **{"route.tag": "spring", "route.assign_to": str(eve.user_id)})
+    assert (await found(bakery, here)).routing == {"tag": "spring", "assign_to": eve.user_id}
+    refused = await drafted(browser, here, **{"route.tag": "", "route.assign_to": "99999"})
+    assert "isn&#39;t in your team" in text(refused)
+    assert (await found(bakery, here)).routing["tag"] == "spring"
+
+    one = await bakery.campaign(phones(2))
+    await bakery.does(service.start, one)
+    shown = text(await browser.get(f"/campaigns/{one.id}"))
+    assert "Answers come to the inbox like all others." in shown
+    routing = {"route.tag": "answered", "route.assign_to": str(eve.user_id), "route.converted_by": "bought"}
+    shown = text(await browser.post(f"/campaigns/{one.id}/routing", data=routing))
+    assert "Running" in shown, "it goes on"
+    assert "Whoever answers gets the tag “answered”." in shown
+    assert "Their chats become those of Eve" in shown
+    assert "the tag “bought” afterwards counts as a conversion" in shown
+    elsewhere = await browser.post(f"/campaigns/{one.id}/routing", data={"route.assign_to": "99999"})
+    assert elsewhere.status_code == 409
+
+
 async def test_a_draft_that_cant_be_planned_says_what_is_missing(bakery: Bakery, browser: httpx.AsyncClient) -> None:
     here = await made(browser)
     answer = await browser.post(f"{here}/plan", data={"values_for": "", "way": "file", "when": "now"})

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from twinline.app import App
-from twinline.campaigns import audience, feeding, forms, lists, service, writing
+from twinline.campaigns import audience, feeding, forms, lists, routing, service, writing
 from twinline.campaigns.forms import Choice, Groups
 from twinline.campaigns.lists import Reading
 from twinline.campaigns.models import Campaign
@@ -93,9 +93,9 @@ class Builder:
             "groups_for": forms.groups_for(who.groups),
             "conditions": conditions.CONDITIONS,
             "offered": await conditions.offers(tx, organisation),
-            "tags": await contacts.tags(tx, organisation),
             "segments": {str(segment.id): segment for segment in await contacts.segments(tx, organisation)},
             "told": conditions.told,
+            **await routes(tx, organisation),
             "topics": await contacts.topics(tx, organisation),
             "countries": countries(),
             "schedule": one.when if one.when.at else replace(one.when, zone=await feeding.home_zone(tx, number.id)),
@@ -195,6 +195,8 @@ class Builder:
         """
         trouble = ""
         changes: dict[str, Any] = {"topic": str(form.get("topic", one.topic))}
+        if "route.tag" in form:
+            changes["routing"] = forms.routing(form)
         if name := " ".join(str(form.get("name", "")).split()):
             changes["name"] = name
         for part, read in (("schedule", forms.schedule), ("limits", forms.limits)):
@@ -302,6 +304,15 @@ class Builder:
         country = await audience.country_of(tx, one.organisation_id, one.number_id)
         assert known.file is not None
         return await lists.bad_lines(self._app, one.organisation_id, known.file, known.options, country=country)
+
+
+async def routes(tx: Tx, organisation_id: int) -> dict[str, Any]:
+    """What can be done with answers."""
+    return {
+        "team": await routing.team(tx, organisation_id),
+        "automations": await routing.automations(tx, organisation_id),
+        "tags": await contacts.tags(tx, organisation_id),
+    }
 
 
 async def choices(tx: Tx, number_id: int) -> dict[str, Choice]:

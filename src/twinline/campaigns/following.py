@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from twinline.app import App
 from twinline.campaigns import conversions, queries, service
+from twinline.campaigns.service import ANSWERS_WITHIN
 from twinline.contacts import service as contacts
 from twinline.db import Tx, as_json
 from twinline.mirror import events, turn
@@ -19,7 +20,6 @@ from twinline.rules.consent import Why
 from twinline.rules.outcomes import Class
 
 EVENTS: Final = 500  # in one transaction
-ANSWERS_WITHIN: Final = timedelta(days=3)
 FOLLOWED_FOR: Final = timedelta(days=30)
 OVERTAKEN: Final = frozenset(floor.says(why) for why in floor.Why)
 OPTED_OUT: Final = frozenset({Why.OPTED_OUT, Why.OPTED_OUT_OF_TOPIC})

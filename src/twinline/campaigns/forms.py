@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from starlette.datastructures import FormData
 
 from twinline.campaigns.models import Content, Schedule, Variant
+from twinline.campaigns.routing import KEYS
 from twinline.campaigns.writing import OBJECTS
 from twinline.contacts import conditions
 from twinline.contacts.models import ContactError
@@ -343,6 +344,13 @@ def limits(form: FormData) -> dict[str, float]:
         if (count := figure(form, f"limit.{name}")) is not None:
             found[name] = int(count)
     return {name: value for name, value in found.items() if value != usual[name]}
+
+
+def routing(form: FormData) -> dict[str, Any]:
+    """What is done with answers; what is left open stays away."""
+    said = {name: str(form.get(f"route.{name}", "")).strip() for name in KEYS}
+    numbers = ("assign_to", "automation")
+    return {name: int(value) if name in numbers and value.isdecimal() else value for name, value in said.items()}
 
 
 def figure(form: FormData, name: str) -> float | None:

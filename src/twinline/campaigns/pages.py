@@ -1,8 +1,9 @@
 """The pages about campaigns: the list, making one, its dry run, what becomes of it, and of each of its people."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -14,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from twinline.accounts.gate import viewer_of, writer_of
 from twinline.app import App
-from twinline.campaigns import feeding, forms, service, sheets, views, words
+from twinline.campaigns import builder, conversions, feeding, forms, routing, service, sheets, views, words
 from twinline.campaigns.builder import MOST_BYTES, NOTHING, Builder, said, sample, zones
 from twinline.campaigns.models import Campaign
 from twinline.campaigns.planning import Plan
@@ -72,6 +73,7 @@ def routes(app: App) -> list[BaseRoute]:
         Route(f"{one}/tried", pages.tried),
         Route(f"{one}/first", pages.first, methods=["POST"]),
         Route(f"{one}/schedule", pages.schedule, methods=["POST"]),
+        Route(f"{one}/routing", pages.route, methods=["POST"]),
         Route(f"{one}/copy", pages.copy, methods=["POST"]),
         Route(f"{one}/{{step}}", pages.step, methods=["POST"]),
     ]
@@ -132,6 +134,7 @@ class _Pages:
         async with self._app.db.transaction() as tx:
             one, number = await _campaign(tx, request)
             given = {**_shared(one, number), "cursor": f"{number.id}:{number.event_seq}", "problem": problem}
+            given |= await self._routed(tx, one)
             if one.state is State.DRAFT:
                 given |= await self._builder.shown(tx, one, number)
             elif one.state in (State.PLANNED, State.SCHEDULED):
@@ -140,6 +143,10 @@ class _Pages:
                 given["seen"] = await self._seen(tx, one)
         page = {State.DRAFT: "builder", State.PLANNING: "planning", State.PLANNED: "dryrun", State.SCHEDULED: "dryrun"}
         return render(request, f"campaigns/{page.get(one.state, 'results')}.html", status=status, **given)
+
+    async def _routed(self, tx: Tx, one: Campaign) -> dict[str, Any]:
+        told = await routing.told(tx, one.organisation_id, one.routing)
+        return {"answers": told, **await builder.routes(tx, one.organisation_id)}
 
     async def state(self, request: Request) -> Response:
         """A page that is for one state asks whether that is over."""
@@ -230,7 +237,7 @@ class _Pages:
             one, number = await _campaign(tx, request)
             if one.plan is None:
                 raise HTTPException(404)
-            shown = await self._dry_run(tx, one, number)
+            shown = await self._dry_run(tx, one, number) | await self._routed(tx, one)
         cursor = f"{number.id}:{number.event_seq}"
         return render(request, "campaigns/dryrun.html", cursor=cursor, problem="", **_shared(one, number), **shown)
 
@@ -329,6 +336,16 @@ class _Pages:
 
         return await self._do(request, doing)
 
+    async def route(self, request: Request) -> Response:
+        """What is done with answers, also of one that has begun."""
+        async with request.form() as form:
+            said_ = forms.routing(form)
+
+        async def doing(tx: Tx, organisation_id: int, campaign_id: int, now: datetime, *, by: int | None) -> Campaign:
+            return await service.route(tx, organisation_id, campaign_id, now, said_, by=by)
+
+        return await self._do(request, doing)
+
     # --- what becomes of it ---------------------------------------------------------------------------------------
 
     async def live(self, request: Request) -> Response:
@@ -344,6 +361,7 @@ class _Pages:
         rate = await views.rate(tx, *where, self._app.clock.now(), running=running)
         variants = await views.variants(tx, *where, [variant.template for variant in one.what.variants])
         account = await account_of(tx, one.number_id)
+        worth = await conversions.worth(tx, one)
         spent, planned, unknown = await views.spent(tx, *where)
         currency = account.currency if account else None
         return Seen(
@@ -362,6 +380,7 @@ class _Pages:
             taps=_taps(variants),
             variants=variants,
             better=better(variants),
+            worth=[words.money(amount, code).removeprefix("about ") for code, amount in sorted(_sum(worth).items())],
         )
 
     async def people(self, request: Request) -> Response:
@@ -460,6 +479,15 @@ class Seen:
     taps: list[tuple[str, int]]
     variants: list[views.Variant]
     better: str
+    worth: list[str]
+
+    @property
+    def converted(self) -> int:
+        return sum(variant.converted for variant in self.variants)
+
+    @property
+    def opted_out(self) -> int:
+        return sum(variant.opted_out + variant.blocked for variant in self.variants)
 
     @property
     def left(self) -> float:
@@ -477,6 +505,15 @@ def better(variants: list[views.Variant]) -> str:
             winner = variants[one[shown] / one["sent"] < other[shown] / other["sent"]]
             return f"{winner.template} is {doing} more often; chance alone hardly explains that."
     return "Too early to tell them apart; so far it may be chance."
+
+
+def _sum(worth: Mapping[int, Mapping[str, Decimal]]) -> dict[str, Decimal]:
+    """What conversions were worth, by currency."""
+    found: dict[str, Decimal] = {}
+    for amounts in worth.values():
+        for currency, amount in amounts.items():
+            found[currency] = found.get(currency, Decimal(0)) + amount
+    return found
 
 
 def _taps(variants: list[views.Variant]) -> list[tuple[str, int]]:

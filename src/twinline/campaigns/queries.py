@@ -45,6 +45,7 @@ WHERE organisation_id = %(organisation)s AND id = %(id)s
 NOTE = """
 UPDATE campaigns SET
     schedule = coalesce(%(schedule)s::jsonb, schedule), limits = coalesce(%(limits)s::jsonb, limits),
+    routing = coalesce(%(routing)s::jsonb, routing),
     plan = coalesce(%(plan)s::jsonb, plan), planned_at = coalesce(%(planned_at)s, planned_at),
     starts_at = coalesce(%(starts_at)s, starts_at), started_at = coalesce(%(started_at)s, started_at),
     finished_at = coalesce(%(finished_at)s, finished_at)
@@ -93,13 +94,14 @@ async def note(
     *,
     schedule: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
+    routing: Mapping[str, Any] | None = None,
     plan: Mapping[str, Any] | None = None,
     planned_at: datetime | None = None,
     starts_at: datetime | None = None,
     started_at: datetime | None = None,
     finished_at: datetime | None = None,
 ) -> None:
-    documents = {"schedule": schedule, "limits": limits, "plan": plan}
+    documents = {"schedule": schedule, "limits": limits, "routing": routing, "plan": plan}
     named = {name: None if value is None else as_json(value) for name, value in documents.items()}
     times = {
         "planned_at": planned_at,

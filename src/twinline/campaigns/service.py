@@ -13,6 +13,7 @@ from typing import Any, Final
 from twinline.accounts import service as accounts
 from twinline.app import App
 from twinline.campaigns import feeding, queries
+from twinline.campaigns import routing as routes
 from twinline.campaigns.models import RECIPIENTS_ZONE, Campaign, Content, Schedule
 from twinline.campaigns.zones import zone_of
 from twinline.db import Tx
@@ -28,6 +29,7 @@ from twinline.sending import choices, portfolio
 TEND, PLAN = "campaigns.tend", "campaigns.plan"
 LONGEST_NAME: Final = 200
 FASTEST: Final = 20  # messages a second: what a number on a phone can do at all
+ANSWERS_WITHIN: Final = timedelta(days=3)  # what somebody writes later answers a campaign only if it quotes it
 MOST_FIRST: Final = 10  # people who get it before all others
 ORGANISATIONS_NUMBER: Final = "SELECT true FROM numbers WHERE id = %(number)s AND organisation_id = %(organisation)s"
 
@@ -88,7 +90,7 @@ async def create(
         content=_content(content or Content()),
         schedule=_schedule(schedule or Schedule()),
         limits=_limits(limits or {}),
-        routing=dict(routing or {}),
+        routing=await routes.read(tx, organisation_id, routing or {}),
         topic=topic,
         speed=_speed(speed),
         by=by,
@@ -127,12 +129,32 @@ async def edit(
         content=before.content if content is None else _content(content),
         schedule=before.schedule if schedule is None else _schedule(schedule),
         limits=before.limits if limits is None else _limits(limits),
-        routing=before.routing if routing is None else dict(routing),
+        routing=before.routing if routing is None else await routes.read(tx, organisation_id, routing),
         topic=before.topic if topic is None else topic,
         speed=before.speed if isinstance(speed, str) else _speed(speed),
     )
     await queries.edit(tx, changed)
     await move(tx, before, Step.EDIT, now)
+    return await found(tx, organisation_id, campaign_id)
+
+
+async def route(
+    tx: Tx,
+    organisation_id: int,
+    campaign_id: int,
+    now: datetime,
+    routing: Mapping[str, Any],
+    *,
+    by: int | None = None,
+) -> Campaign:
+    """What is done with the answers that come from now on, in whatever state it is: its plan stays. Raises Refused,
+    NoSuchCampaign.
+    """
+    one = await found(tx, organisation_id, campaign_id)
+    await turn.take(tx, [one.number_id])
+    await queries.note(tx, one, routing=await routes.read(tx, organisation_id, routing))
+    await _record(tx, one, by, "routed", now)
+    await tell(tx, one, now)
     return await found(tx, organisation_id, campaign_id)
 
 
@@ -384,6 +406,16 @@ async def found(tx: Tx, organisation_id: int, campaign_id: int) -> Campaign:
     if one is None:
         raise NoSuchCampaign(f"there is no campaign {campaign_id}")
     return one
+
+
+async def answered(tx: Tx, number_id: int, wamids: Collection[str]) -> tuple[dict[int, int], dict[int, str]]:
+    """Which of these messages answer a campaign: the campaign by the contact; and the automation to which its answers
+    go, by the campaign.
+    """
+    named = {"number": number_id, "wamids": list(wamids), "within": ANSWERS_WITHIN}
+    campaigns = {row["contact_id"]: row["campaign_id"] for row in await tx.dicts(queries.ANSWERED, named)}
+    rows = await tx.rows(queries.ROUTING, {"number": number_id, "ids": sorted(set(campaigns.values()))})
+    return campaigns, {number: str(said["automation"]) for number, said, _ in rows if "automation" in said}
 
 
 async def organisation_of(tx: Tx, campaign_id: int) -> int:

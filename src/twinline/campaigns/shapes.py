@@ -123,6 +123,7 @@ class Routing(In):
 
     tag: str | None = Field(default=None, max_length=40, description="Given to whoever replies.")
     assign_to: int | None = Field(default=None, ge=1, le=BIGGEST_ID, description="Whose chat it becomes: a user's id.")
+    automation: int | None = Field(default=None, ge=1, le=BIGGEST_ID, description="Which talks with them: its id.")
     converted_by: str | None = Field(
         default=None, max_length=40, description="Whoever is given this tag has converted."
     )
