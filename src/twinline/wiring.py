@@ -6,6 +6,8 @@ from typing import Any
 import procrastinate
 
 from twinline.app import App
+from twinline.automations import following as automations
+from twinline.automations import jobs as automations_jobs
 from twinline.campaigns import following as campaigns
 from twinline.campaigns import jobs as campaigns_jobs
 from twinline.costs import jobs as costs_jobs
@@ -29,12 +31,21 @@ BLUEPRINTS = (
     costs_jobs.blueprint,
     templates_jobs.blueprint,
     campaigns_jobs.blueprint,
+    automations_jobs.blueprint,
 )
 
 
 def followers(app: App) -> Sequence[Follower]:
     """Whom the ingest calls inside its transaction after each batch, in this order."""
-    return [sending.follow, costs.follow, lifecycle.follow, templates.follow, confirm.follow, campaigns.heard]
+    return [
+        sending.follow,
+        costs.follow,
+        lifecycle.follow,
+        templates.follow,
+        confirm.follow,
+        campaigns.heard,
+        automations.follow,
+    ]
 
 
 def engine(app: App) -> procrastinate.App:

@@ -17,10 +17,11 @@ from twinline.app import App
 from twinline.db import jobs
 from twinline.kit import log
 
-# Queue -> jobs at once. Lanes spend their time waiting for Graph, campaigns for their lane. Folding history is work,
-# and two slices at once keep Python and PostgreSQL busy together.
+# Queue -> jobs at once. Lanes spend their time waiting for Graph, campaigns for their lane, automations for customers.
+# Folding history is work, and two slices at once keep Python and PostgreSQL busy together.
 SHARES: dict[tuple[str, ...], int] = {
     ("lane",): 200,
+    ("automation",): 200,
     ("campaign",): 100,
     ("history",): 2,
     ("media",): 6,
@@ -28,7 +29,7 @@ SHARES: dict[tuple[str, ...], int] = {
 }
 # Seconds between two looks at the queue. New jobs announce themselves; jobs whose lock is free again, or whose time
 # has come, don't, and a reply must not wait for that.
-POLL = {"lane": 0.5, "campaign": 1.0}
+POLL = {"lane": 0.5, "automation": 0.5, "campaign": 1.0}
 POLL_OTHERS = 3.0
 HEARTBEAT = 2.0  # seconds
 STALLED_AFTER = 8.0  # seconds without a heartbeat: a lane whose worker was killed stands still little longer than this
