@@ -125,8 +125,8 @@ def _whole(path: Path) -> str:
 
 
 _SINGULAR: Final = {
-    "choices": "choice", "buttons": "button", "sections": "section", "rows": "row", "contacts": "contact", "words": "word",
-    "steps": "step", "triggers": "trigger", "when": "condition", "branch": "case",
+    "choices": "choice", "buttons": "button", "sections": "section", "rows": "row", "contacts": "contact",
+    "words": "word", "steps": "step", "triggers": "trigger", "when": "condition", "branch": "case",
 }  # fmt: skip
 
 

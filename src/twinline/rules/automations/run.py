@@ -245,8 +245,10 @@ class _Walk:
 
     def into(self, step: Step, block: str, why: str) -> _Move:
         """Into the block for what went wrong; without one, that is the end."""
+        if block not in step.blocks:
+            return _Over(f"{place(step.path)}: {why}")
         self.note(step, why)
-        return step.blocks[block] if block in step.blocks else _Over(why)
+        return step.blocks[block]
 
 
 def advance(program: Program, run: Run, given: Given, known: Facts) -> Advance:
