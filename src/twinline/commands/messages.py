@@ -126,13 +126,16 @@ async def _follow(app: App, number_id: int, outbox_id: int, wait: int) -> bool:
         typer.echo(f"{known.state}: {unsent}")
         return False
     typer.echo(f"{known.state}{': ' + known.error_text if known.error_text else ''}")
-    for _ in range(int(wait / A_LOOK)):
-        if known.state != "sent" or known.delivery in ENDS:
+    told = Delivery.SENT
+    for look in range(int(wait / A_LOOK)):
+        if look:
+            await asyncio.sleep(A_LOOK)
+            known = await _known(app, number_id, outbox_id)
+        if known.delivery > told:
+            told = Delivery(known.delivery)
+            typer.echo(f"{told.name.lower()}{': ' + known.error_text if known.error_text else ''}")
+        if known.state != "sent" or told in ENDS:
             break
-        await asyncio.sleep(A_LOOK)
-        before, known = known.delivery, await _known(app, number_id, outbox_id)
-        if known.delivery != before and known.delivery > Delivery.SENT:
-            typer.echo(f"{Delivery(known.delivery).name.lower()}{': ' + known.error_text if known.error_text else ''}")
     return known.state == "sent" and known.delivery != Delivery.FAILED
 
 
