@@ -8,6 +8,7 @@ import procrastinate
 from twinline.app import App
 from twinline.automations import following as automations
 from twinline.automations import jobs as automations_jobs
+from twinline.automations import outside_jobs
 from twinline.campaigns import following as campaigns
 from twinline.campaigns import jobs as campaigns_jobs
 from twinline.costs import jobs as costs_jobs
@@ -32,6 +33,7 @@ BLUEPRINTS = (
     templates_jobs.blueprint,
     campaigns_jobs.blueprint,
     automations_jobs.blueprint,
+    outside_jobs.blueprint,
 )
 
 

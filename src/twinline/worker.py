@@ -22,6 +22,7 @@ from twinline.kit import log
 SHARES: dict[tuple[str, ...], int] = {
     ("lane",): 200,
     ("automation",): 200,
+    ("outside",): 50,
     ("campaign",): 100,
     ("history",): 2,
     ("media",): 6,

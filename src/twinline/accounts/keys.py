@@ -27,6 +27,9 @@ SCOPES: Final = MappingProxyType(
         "campaigns:read": "See campaigns, their dry runs, their people and results",
         "campaigns:write": "Make, plan, start, pause and cancel campaigns, and tell conversions",
         "contacts:read": "See contacts, their tags and fields, and what they said about marketing",
+        "automations:read": "See automations, their conversations, and why something was said or wasn't",
+        "automations:write": "Make, change and turn on automations, connections and what agents may read",
+        "automations:run": "Start and end automations in a chat, take and release the floor, approve answers",
         "contacts:write": "Make and change contacts, record opt-ins and opt-outs, keep the suppression list",
     }
 )

@@ -107,6 +107,7 @@ ONE = f"SELECT {COLUMNS} FROM connections WHERE organisation_id = %(organisation
 NAMED = f"""
 SELECT {COLUMNS} FROM connections WHERE organisation_id = %(organisation)s AND kind = %(kind)s AND name = %(name)s
 """
+OF_KINDS = "SELECT name, kind FROM connections WHERE organisation_id = %(organisation)s"
 TAKEN = """
 SELECT EXISTS (SELECT FROM connections WHERE organisation_id = %(organisation)s AND name = %(name)s AND id <> %(id)s)
 """
@@ -145,6 +146,11 @@ class _Row:
 async def connections(app: App, tx: Tx, organisation_id: int) -> list[Connection]:
     """By name."""
     return [_shown(app, row) for row in await tx.all(_Row, ALL, {"organisation": organisation_id})]
+
+
+async def kinds(tx: Tx, organisation_id: int) -> dict[str, str]:
+    """Of every connection, by its name."""
+    return dict(await tx.rows(OF_KINDS, {"organisation": organisation_id}))
 
 
 async def found(app: App, tx: Tx, organisation_id: int, connection_id: int) -> Connection:

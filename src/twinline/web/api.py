@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from twinline.accounts import api as accounts
 from twinline.accounts.throttle import Pace
 from twinline.app import App
+from twinline.automations import api as automations
 from twinline.campaigns import api as campaigns
 from twinline.contacts import api as contacts
 from twinline.inbox import api as inbox
@@ -36,6 +37,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     contacts.router,
     templates.router,
     campaigns.router,
+    automations.router,
 )
 
 BODY: Final = 1024 * 1024  # bytes of a JSON body; the longest message has a tenth of it

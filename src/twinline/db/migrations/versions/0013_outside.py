@@ -70,6 +70,16 @@ CREATE TABLE errands (
     PRIMARY KEY (number_id, run_id)
 );
 
+-- What programs have started under a key of their own, so that a repeated request begins nothing twice.
+CREATE TABLE started (
+    number_id        bigint NOT NULL,
+    idempotency_key  text NOT NULL,
+    request_digest   bytea NOT NULL,
+    run_id           bigint NOT NULL,
+    at               timestamptz NOT NULL,
+    PRIMARY KEY (number_id, idempotency_key)
+);
+
 -- What agents have said and used: by this their budget in a chat is kept.
 CREATE TABLE agent_use (
     number_id      bigint NOT NULL,
@@ -110,7 +120,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.get_bind().exec_driver_sql(
-        "DROP TABLE approvals; DROP TABLE agent_use; DROP TABLE errands; DROP TABLE passages; DROP TABLE knowledge; "
-        "DROP TABLE connections"
-    )
+    op.get_bind().exec_driver_sql("DROP TABLE approvals, agent_use, started, errands, passages, knowledge, connections")

@@ -1,0 +1,31 @@
+"""What an organisation has that a definition may speak of, for ``sense.check``."""
+
+from typing import Final
+
+from twinline.accounts import queries as accounts
+from twinline.automations import connections, knowledge, queries, sense
+from twinline.automations.sense import Known
+from twinline.contacts import queries as contacts
+from twinline.db import Tx
+
+# Of two accounts with a template of one name either will do: which is sent is the number's.
+TEMPLATES: Final = """
+SELECT DISTINCT ON (name, language) name, language, category FROM templates
+WHERE organisation_id = %(organisation)s AND status = 'APPROVED' AND gone_at IS NULL
+ORDER BY name, language, waba_id
+"""
+
+
+async def known(tx: Tx, organisation_id: int) -> Known:
+    """Published automations only: a draft isn't started by anybody."""
+    templates = await tx.rows(TEMPLATES, {"organisation": organisation_id})
+    automations = await queries.automations(tx, organisation_id)
+    return Known(
+        templates={(name, language): category for name, language, category in templates},
+        tags=[tag.name for tag in await contacts.tags(tx, organisation_id)],
+        fields={field.key: field.kind for field in await contacts.fields(tx, organisation_id)},
+        users=[user.email for user in await accounts.users(tx, organisation_id)],
+        automations={one.name: sense.starts(one.definition) if one.definition else () for one in automations},
+        connections=await connections.kinds(tx, organisation_id),
+        knowledge=[source.name for source in await knowledge.sources(tx, organisation_id)],
+    )
