@@ -80,7 +80,6 @@ def rehearse(
         stage.did = []
         if said:
             _come_to(stage, said[-1].at)
-            stage.did = []  # what fell due meanwhile belongs to the moment before
             stage.perform(Said(_together(said)))
         for one in answered if people else ():
             _come_to(stage, one.at)

@@ -24,8 +24,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from twinline.automations import messages, notation
 from twinline.automations.problems import Path, Problem, Unfit, a, meant, problem, where
@@ -161,7 +162,7 @@ def _either(kinds: Mapping[str, Any], noun: str) -> Any:
 
 
 def _or_text(schema: dict[str, Any]) -> None:
-    written = dict(schema)
+    written = {**schema, "required": ["title"]}
     schema.clear()
     schema["anyOf"] = [{"type": "string", "description": "Its title."}, written]
 
@@ -373,14 +374,17 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
 if TYPE_CHECKING:
     AnyMessage: TypeAlias = Message
 else:
-    AnyMessage = Annotated[
-        Union[tuple(Annotated[shape, Tag(f"<{kind}")] for kind, shape in _MESSAGES.items())],  # noqa: UP007
-        Discriminator(
-            lambda value: "<" + ((value.get("type") if isinstance(value, Mapping) else value.type) or "text")
-        ),
-        BeforeValidator(_typed),
-        AfterValidator(_sendable),
-    ]
+    AnyMessage = TypeAliasType(
+        "Message",
+        Annotated[
+            Union[tuple(Annotated[shape, Tag(f"<{kind}")] for kind, shape in _MESSAGES.items())],  # noqa: UP007
+            Discriminator(
+                lambda value: "<" + ((value.get("type") if isinstance(value, Mapping) else value.type) or "text")
+            ),
+            BeforeValidator(_typed),
+            AfterValidator(_sendable),
+        ],
+    )
 
 
 # --- triggers -------------------------------------------------------------------------------------------------------
@@ -515,23 +519,26 @@ class TimeTest(Part):
 if TYPE_CHECKING:
     Condition: TypeAlias = Part
 else:
-    Condition = _either(
-        {
-            "hours": OpenOrClosed,
-            "window": OpenOrClosed,
-            "text": TextTest,
-            "choice": Word,
-            "var": VarTest,
-            "field": FieldTest,
-            "tag": Word,
-            "language": Language,
-            "time": TimeTest,
-            "assigned": bool,
-            "not": "Condition",
-            "any": "Conditions",
-            "all": "Conditions",
-        },
-        "condition",
+    Condition = TypeAliasType(
+        "Condition",
+        _either(
+            {
+                "hours": OpenOrClosed,
+                "window": OpenOrClosed,
+                "text": TextTest,
+                "choice": Word,
+                "var": VarTest,
+                "field": FieldTest,
+                "tag": Word,
+                "language": Language,
+                "time": TimeTest,
+                "assigned": bool,
+                "not": "Condition",
+                "any": "Conditions",
+                "all": "Conditions",
+            },
+            "condition",
+        ),
     )
 
 Conditions = Annotated[list[Condition], Field(min_length=1, max_length=50)]
@@ -685,8 +692,8 @@ if TYPE_CHECKING:
     AnyTrigger: TypeAlias = Part
     AnyStep: TypeAlias = Part
 else:
-    AnyTrigger = _either(TRIGGERS, "trigger")
-    AnyStep = _either(STEPS, "step")
+    AnyTrigger = TypeAliasType("Trigger", _either(TRIGGERS, "trigger"))
+    AnyStep = TypeAliasType("Step", _either(STEPS, "step"))
 
 Steps = list[AnyStep]
 
@@ -769,8 +776,15 @@ def canonical(part: Part) -> dict[str, Any]:
 
 def json_schema() -> JsonSchemaValue:
     """JSON Schema of a definition (docs/automations.schema.json)."""
-    made = Definition.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A Twinline automation", **made}
+    made = Definition.model_json_schema(schema_generator=_Schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "A Twinline automation"}
+
+
+class _Schema(GenerateJsonSchema):
+    """Without a title for each property, which says its name again."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
 
 
 def _validated(validate: Callable[[object], Any], data: object) -> Any:
