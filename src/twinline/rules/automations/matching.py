@@ -60,7 +60,7 @@ WAYS: Final[Mapping[str, Callable[[str, str], bool]]] = MappingProxyType(
 def matches(way: str, text: str | None, wanted: Sequence[str]) -> bool:
     """Whether any of these is said in that way."""
     said = plain((text or "")[:MOST])
-    return any(WAYS[way](said, one) for one in wanted if plain(one))
+    return bool(said) and any(WAYS[way](said, one) for one in wanted if plain(one))
 
 
 def decimal(value: str) -> Decimal | None:
