@@ -173,6 +173,12 @@ class Database:
                 await connection.close()
                 raise
 
+    async def value(self, sql: str, params: Params = ()) -> Any:
+        """The first column of the first row, asked in one trip, outside of any transaction."""
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(sql, params)).fetchone()
+            return row[0] if row else None
+
     async def listener(self) -> psycopg.AsyncConnection[Any]:
         """A connection of its own, for LISTEN; the caller closes it."""
         return await psycopg.AsyncConnection.connect(self.url, autocommit=True)

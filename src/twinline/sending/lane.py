@@ -31,6 +31,10 @@ the same ramp after it. 131056 concerns one pair: its next message waits 4, 16, 
 Where a row can't go, for this or for any other reason, the plan that finds out puts it where the next won't meet it
 (``queries.NEXT``). So a plan costs the same whether ten rows wait or a hundred thousand.
 
+**The last look.** A machine's message may have been marked half a second ago, and a person may have spoken since. So it
+is asked a last time whether the floor is still as it was, hardly before the call begins (``LAST_LOOK``). What a person
+says after that, or has said and isn't committed here yet, can't be known.
+
 **Order inside a chat is kept.** A chat has one message under way at a time; what waits in it goes lane by lane, then
 in the order it was written, and a message that is to be tried again later holds back those behind it.
 
@@ -58,6 +62,7 @@ from twinline.kit.clock import at_microseconds, microseconds
 from twinline.kit.vault import VaultError
 from twinline.meta.graph import GraphError
 from twinline.mirror import events, pace, turn
+from twinline.rules import floor
 from twinline.rules.budget import PAIR, SECOND, THROUGHPUT, Ramp
 from twinline.rules.consent import FREE, Consent
 from twinline.rules.outcomes import Class, Outcome, Scope
@@ -81,6 +86,8 @@ AHEAD = 5  # rows still to be sent when it is time to plan again
 AT_ONCE = 60  # calls under way: three seconds of a slow Graph, and no more than that in doubt if it never answers
 UPLOADS = 2  # files under way; each is held in memory
 PERSONS_CALLS, PERSONS_UPLOADS = 20, 1  # places beyond these that only people's messages get
+
+LAST_LOOK = 15_000  # microseconds before a machine's instant, in which it is asked whether a person has spoken
 
 LULL = 0.05  # seconds between two plans at least
 SHORT_LULL = 0.01  # where somebody has just written a message
@@ -306,6 +313,7 @@ class _Drain:
         self._uploading: dict[str, int] = {}  # files on their way to Meta, and whose they are: the lane
         self._calls = 0
         self._under_way: set[asyncio.Task[None]] = set()
+        self._asked: tuple[int, int] = (0, 0)  # who was asked for last, and when
         self._spoke: deque[int] = deque([0] * LIMIT, LIMIT)  # when the last sends began, in microseconds
         self._turned = asyncio.Event()  # for the speaker
         self._news = asyncio.Event()  # for the planner
@@ -408,8 +416,11 @@ class _Drain:
                 continue
             now = microseconds(self._app.clock.now())
             wait = max(self._instants[0], self._spoke[-1] + BREATH, self._spoke[0] + SECOND + ON_THE_WAY) - now
+            if wait <= LAST_LOOK and not self._is_asked(self._rows[0], now):
+                await self._ask(self._rows[0])
+                continue
             if wait > 0:  # meanwhile it may be put off, or put back, or something more urgent may come
-                await asyncio.sleep(wait / SECOND)
+                await asyncio.sleep((wait - LAST_LOOK if wait > LAST_LOOK else wait) / SECOND)
                 continue
             row = self._rows.pop(0)
             self._instants.popleft()
@@ -418,6 +429,21 @@ class _Drain:
             self._start(self._send(row, now)).add_done_callback(self._called_back)
             if len(self._rows) <= AHEAD:
                 self._news.set()
+
+    def _is_asked(self, row: Outgoing, now: int) -> bool:
+        """Whether nobody needs to ask any more if this one may speak."""
+        asked, at = self._asked
+        return service.HOLDERS[row.author] in floor.PEOPLE or (asked == row.id and now - at <= 2 * LAST_LOOK)
+
+    async def _ask(self, row: Outgoing) -> None:
+        """A machine's message that somebody's word has overtaken since it was marked is dropped."""
+        named = {"number": self._number_id, "contact": row.contact_id}
+        epoch = await self._app.db.value(queries.EPOCH, named) or 0
+        self._asked = row.id, microseconds(self._app.clock.now())
+        if epoch != row.epoch and row in self._rows:
+            self._instants.pop()
+            self._rows.remove(row)
+            self._start(self._settle(row, "cancelled", text=floor.says(floor.Why.SOMEBODY_SPOKE_MEANWHILE)))
 
     def _called_back(self, _: asyncio.Task[None]) -> None:
         self._calls -= 1

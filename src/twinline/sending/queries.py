@@ -76,6 +76,8 @@ FROM unnest(%(contacts)s::bigint[]) AS r(contact_id)
 LEFT JOIN chats c ON c.number_id = %(number)s AND c.contact_id = r.contact_id
 """
 
+EPOCH = "SELECT floor_epoch FROM chats WHERE number_id = %(number)s AND contact_id = %(contact)s"
+
 SET_FLOORS = """
 INSERT INTO chats (number_id, contact_id, floor_holder, floor_epoch, floor_until, floor_since)
 SELECT %(number)s, r.contact_id, r.holder, r.epoch, r.until, r.since
