@@ -36,6 +36,10 @@ def write(value: Any) -> str:
     return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
+def _tagged(event: Any) -> bool:
+    return getattr(event, "tag", None) is not None
+
+
 class Loader(yaml.SafeLoader):
     """Only what is JSON."""
 
@@ -43,10 +47,10 @@ class Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "references (*) can't be used here", event.start_mark)
-        if getattr(event, "tag", None) is not None:
-            raise yaml.composer.ComposerError(None, None, "tags (!) can't be used here", event.start_mark)
+        strange = "references (*)" if isinstance(event, yaml.AliasEvent) else "tags (!)" if _tagged(event) else ""
+        if strange:
+            mark: Any = event.start_mark
+            raise yaml.composer.ComposerError(None, None, f"{strange} can't be used here", mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
