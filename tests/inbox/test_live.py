@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.fixtures.patience import PATIENCE, comes
 
 from twinline.app import App
 from twinline.inbox import live as live_module
@@ -48,7 +49,7 @@ class Stream:
         return {"event": "end"}
 
     async def soon(self) -> dict[str, Any]:
-        return await asyncio.wait_for(self.next(), 5)
+        return await asyncio.wait_for(self.next(), PATIENCE)
 
     async def close(self) -> None:
         await self._chunks.aclose()  # type: ignore[attr-defined]
@@ -57,7 +58,7 @@ class Stream:
 async def test_an_event_arrives_with_the_cursor_that_continues_after_it(shop: Any, live: Live) -> None:
     stream = Stream(live, shop, f"{shop.number_id}:0")
     first = asyncio.create_task(stream.soon())
-    await asyncio.sleep(0.1)
+    await comes(lambda: live._subscribers)
     await tell(shop, 7)
     assert await first == {"number_id": shop.number_id, "seq": 1, "chats": [7]}
     assert stream.id == f"{shop.number_id}:1"
@@ -73,7 +74,7 @@ async def test_without_a_cursor_a_stream_begins_at_the_present(shop: Any, live: 
     await tell(shop, 1)
     stream = Stream(live, shop, None)
     news = asyncio.create_task(stream.soon())
-    await asyncio.sleep(0.1)
+    await comes(lambda: live._subscribers)
     await tell(shop, 2)
     assert (await news)["chats"] == [2]
     await stream.close()
@@ -84,7 +85,7 @@ async def test_a_stranger_hears_nothing_whatever_cursor_they_bring(shop: Any, an
     await tell(shop, 1)
     spy = Stream(live, other, f"{shop.number_id}:0,{other.number_id}:0")
     heard = asyncio.create_task(spy.soon())
-    await asyncio.sleep(0.1)
+    await comes(lambda: live._subscribers)
     await tell(shop, 2)
     await tell(other, 3)
     assert (await heard)["number_id"] == other.number_id
@@ -95,7 +96,7 @@ async def test_a_lost_notice_only_delays(shop: Any, live: Live, monkeypatch: pyt
     monkeypatch.setattr(live_module, "SWEEP", 0.1)
     stream = Stream(live, shop, f"{shop.number_id}:0")
     news = asyncio.create_task(stream.soon())
-    await asyncio.sleep(0.1)
+    await comes(lambda: live._subscribers)
     await tell(shop, 0)  # wakes the pump, which then sleeps by the shorter measure
     assert (await news)["chats"] == [0]
     news = asyncio.create_task(stream.soon())
@@ -109,14 +110,21 @@ async def test_a_lost_notice_only_delays(shop: Any, live: Live, monkeypatch: pyt
     await stream.close()
 
 
+async def cut(app: App) -> int:
+    """Answers how many listeners there were."""
+    async with app.db.transaction() as tx:
+        return await tx.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE query LIKE 'LISTEN%%' AND datname = current_database()"
+        )
+
+
 async def test_the_hub_hears_again_after_its_connection_was_cut(shop: Any, live: Live) -> None:
     stream = Stream(live, shop, f"{shop.number_id}:0")
     news = asyncio.create_task(stream.soon())
-    await asyncio.sleep(0.2)
-    await shop.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE query LIKE 'LISTEN%%' AND datname = current_database()"
-    )
+    await comes(lambda: live._subscribers)
+    while not await cut(shop.app):
+        await asyncio.sleep(0.01)
     await tell(shop, 4)
     assert (await news)["chats"] == [4]
     await stream.close()
@@ -139,7 +147,7 @@ async def test_a_browser_that_is_too_slow_is_told_to_load_again(
 ) -> None:
     stream = Stream(live, shop, f"{shop.number_id}:0")
     news = asyncio.create_task(stream.soon())
-    await asyncio.sleep(0.1)
+    await comes(lambda: live._subscribers)
     await tell(shop, 1)
     await news
     monkeypatch.setattr(live_module, "HEARTBEAT", 0.05)

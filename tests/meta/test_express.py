@@ -115,7 +115,7 @@ async def test_silence_is_a_doubt_and_its_connection_is_not_used_again() -> None
             await asyncio.sleep(30)
         writer.write(answer())
 
-    async with meta(handle, patience=0.2) as graph:
+    async with meta(handle, patience=1.5) as graph:
         with pytest.raises(GraphError) as failed:
             await send(graph)
         assert failed.value.ambiguous
