@@ -20,7 +20,7 @@ import psycopg
 from bench import common, p5, stage
 from bench.common import Figure, quantile
 from twinline.app import open_app
-from twinline.campaigns import service
+from twinline.campaigns import queries, service
 from twinline.kit.vault import Vault
 from twinline.settings import Settings
 
@@ -91,6 +91,7 @@ async def _measure(on: common.Platform, port: int, sink: str, cookie: str, secon
     httpx.post(f"{sink}/report?port={port}").raise_for_status()
     with common.worker(on), common.worker(on):
         async with open_app(Settings(data=on.folder), on.url) as app, app.db.transaction() as tx:
+            await queries.count(tx, await service.found(tx, 1, 1))
             await service.start(tx, 1, 1, app.clock.now())
         shares = stage.Shares(on.folder)
         customers = asyncio.create_task(p5.customers(on, port, ended, written))

@@ -42,6 +42,17 @@ JOIN outbox o ON starts_with(o.idempotency_key, format('campaign:%%s:%%s:', r.ca
 WHERE r.campaign_id = %s AND o.state <> 'cancelled' GROUP BY r.id
 """
 
+# What the database keeps of them, and what it should.
+KEPT = """
+SELECT variant, state, people, opted_out, blocked, converted, cost, unpriced FROM recipient_counts
+WHERE campaign_id = %s AND people > 0 ORDER BY 1, 2
+"""
+COUNTED = """
+SELECT variant, state, count(*) AS people, count(opted_out_at) AS opted_out, count(blocked_at) AS blocked,
+       count(converted_at) AS converted, coalesce(sum(cost), 0) AS cost, count(*) - count(cost) AS unpriced
+FROM recipients WHERE campaign_id = %s GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
 STEPS = (
     "look", "look", "look", "two look", "plan", "plan", "answered", "answered", "refused", "silent", "lost", "dies",
     "delivered", "pause", "resume", "cancel", "template paused", "template approved", "phone speaks", "they answer",
@@ -132,6 +143,8 @@ class World:
         assert {row["count"] for row in standing} <= {1}, "somebody stands in the outbox twice"
         states = await self.bakery.states(self.one)
         assert len(states) == len(self.people)
+        kept, counted = [await self.bakery.shop.dicts(sql, (self.one.id,)) for sql in (KEPT, COUNTED)]
+        assert kept == counted
 
     async def ends_well(self) -> None:
         """Everything that stood in the way is gone, and time passes."""

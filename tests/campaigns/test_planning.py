@@ -10,7 +10,7 @@ from tests.campaigns.bakery import Bakery, bakery, clock, meta
 from tests.fixtures import wire
 from tests.fixtures.wire import Human
 
-from twinline.campaigns import lists, planning, service
+from twinline.campaigns import audience, lists, planning, service
 from twinline.campaigns.models import Campaign, Content, Schedule, Variant
 from twinline.campaigns.planning import Plan
 from twinline.contacts import service as contacts
@@ -409,3 +409,26 @@ async def test_what_stands_still_is_told_before_anybody_presses_start(bakery: Ba
     _, plan = await planned(bakery, await listed(bakery, "+351910000001,Ana"))
     assert plan.sendable == 1
     assert "stopped" in warned(plan)
+
+
+async def test_how_far_it_is_can_be_seen_while_it_is_planned(bakery: Bakery, monkeypatch: pytest.MonkeyPatch) -> None:
+    await says_a_name(bakery)
+    monkeypatch.setattr(audience, "SLICE", 2)
+    people = [f"+3519100000{n:02},Person {n}" for n in range(4)]
+    one = await drafted(bakery, await listed(bakery, *people, "12,Nobody", people[0]))
+    seen: list[tuple[int | None, int | None]] = []
+    tell = service.planned_so_far
+
+    async def looked(*args: Any) -> None:
+        found = await bakery.found(one)
+        seen.append((found.planned_so_far, found.planned_total))
+        assert not await bakery.people(one), "what it writes is seen when it is done"
+        await tell(*args)
+
+    monkeypatch.setattr(service, "planned_so_far", looked)
+    before = len(await bakery.shop.told("campaigns"))
+    await replanned(bakery, one)
+    found = await bakery.found(one)
+    assert seen == [(None, None), (0, 6), (2, 6), (4, 6)]
+    assert (found.state, found.planned_so_far) == ("planned", None)
+    assert (await bakery.shop.told("campaigns"))[before:] == [one.id] * 6  # asked for, four times told, done

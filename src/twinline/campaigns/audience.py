@@ -256,6 +256,18 @@ class People:
     def templates(self) -> list[Template]:
         return self._writer.templates
 
+    async def total(self) -> int:
+        """How many will come, also those who come twice, and lines that can't be used."""
+        total = 0
+        for source in self._sources:
+            if source.reading is not None:
+                total += source.reading.people + source.reading.bad
+            else:
+                also, named = conditions.where(source.filter, self._one.organisation_id, self._now)
+                [(people,)] = await self._rows(f"SELECT count(*) {FILTERED} {also}", **named)
+                total += people
+        return total
+
     async def __aiter__(self) -> AsyncIterator[list[Person]]:
         for number, source in enumerate(self._sources):
             slices = self._listed(source.reading, number) if source.reading else self._filtered(source.filter, number)

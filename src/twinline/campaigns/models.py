@@ -66,7 +66,9 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A row of ``campaigns``."""
+    """A row of ``campaigns``. ``planned_so_far`` and ``planned_total``: through how many of how many people the dry run
+    has gone, while it is made; None where that isn't known yet.
+    """
 
     organisation_id: int
     id: int
@@ -85,6 +87,8 @@ class Campaign:
     speed: float | None
     revision: int
     plan: dict[str, Any] | None
+    planned_so_far: int | None
+    planned_total: int | None
     created_by: int | None
     created_at: datetime
     planned_at: datetime | None

@@ -6,7 +6,8 @@ slice is looked up in a handful of statements; each person becomes a row of ``re
 or with the reason why there is none. The figures stand in ``campaigns.plan``, in the shape of ``Plan``.
 
 It is one transaction that holds nobody's turn before its last moment. Whatever happens to the worker in the middle
-leaves nothing behind, and the job begins anew; a campaign that was cancelled meanwhile stays as it is.
+leaves nothing behind, and the job begins anew; a campaign that was cancelled meanwhile stays as it is. How far it is
+stands in the campaign's row after each slice, written beside that transaction.
 
 What is only so at this moment (somebody speaks in the chat) is told but leaves nobody out: those people wait, and the
 engine looks again.
@@ -257,10 +258,19 @@ async def _plan(app: App, tx: Tx, one: Campaign) -> None:
     people = await audience.people(app, tx, one, now)
     await tx.execute(FORGET, {"number": one.number_id, "campaign": one.id})
     planner = await _Planner.of(tx, one, people.templates, now)
+    total = await people.total()
+    await _tell(app, one, 0, total)
     async for found in people:
         await tx.execute(WRITE, {**planner.named, "rows": as_json(await planner.judge(tx, found))})
+        await _tell(app, one, planner.people, total)
     made = await planner.finish(tx)
     await service.planned(tx, one.organisation_id, one.id, one.revision, made.as_json(), now)
+
+
+async def _tell(app: App, one: Campaign, so_far: int, total: int) -> None:
+    """Others see how far it is, although they don't see what it writes before it is done."""
+    async with app.db.transaction() as tx:
+        await service.planned_so_far(tx, one, so_far, total, app.clock.now())
 
 
 @dataclass(slots=True)

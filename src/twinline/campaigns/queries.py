@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from twinline.campaigns.models import Campaign
 from twinline.db import Tx, as_json
@@ -12,8 +12,8 @@ from twinline.rules.campaigns import Recipient as Became
 from twinline.rules.delivery import Delivery
 
 CAMPAIGN = """organisation_id, id, number_id, name, state, state_since, reason, says, audience, content, schedule,
-       limits, routing, topic, speed, revision, plan, created_by, created_at, planned_at, starts_at, started_at,
-       finished_at"""
+       limits, routing, topic, speed, revision, plan, planned_so_far, planned_total, created_by, created_at,
+       planned_at, starts_at, started_at, finished_at"""
 
 ONE = f"SELECT {CAMPAIGN} FROM campaigns WHERE organisation_id = %(organisation)s AND id = %(id)s"
 ORGANISATION_OF = "SELECT organisation_id FROM campaigns WHERE id = %(id)s"
@@ -29,6 +29,12 @@ VALUES (%(organisation)s, %(number)s, %(name)s, %(now)s, %(audience)s::jsonb, %(
 RETURNING {CAMPAIGN}
 """
 
+# While it is planned, and only then; by somebody who doesn't wait for what the planning will have written.
+PROGRESS = """
+UPDATE campaigns SET planned_so_far = %(so_far)s, planned_total = %(total)s
+WHERE organisation_id = %(organisation)s AND id = %(id)s AND state = 'planning' AND revision = %(revision)s
+"""
+
 EDIT = """
 UPDATE campaigns SET name = %(name)s, audience = %(audience)s::jsonb, content = %(content)s::jsonb,
     schedule = %(schedule)s::jsonb, limits = %(limits)s::jsonb, routing = %(routing)s::jsonb, topic = %(topic)s,
@@ -37,7 +43,8 @@ WHERE organisation_id = %(organisation)s AND id = %(id)s
 """
 
 SET_STATE = """
-UPDATE campaigns SET state = %(state)s, state_since = %(now)s, reason = %(reason)s, says = %(says)s
+UPDATE campaigns SET state = %(state)s, state_since = %(now)s, reason = %(reason)s, says = %(says)s,
+    planned_so_far = NULL, planned_total = NULL
 WHERE organisation_id = %(organisation)s AND id = %(id)s
 """
 
@@ -148,8 +155,18 @@ WHERE r.number_id = %(number)s AND r.campaign_id = %(campaign)s AND r.state IN (
   AND o.state IN ('queued', 'sending', 'held')
 """
 
+# The database counts changes itself (migration 0015), but not whom a planning writes.
+FORGET_COUNTS = "DELETE FROM recipient_counts WHERE number_id = %(number)s AND campaign_id = %(campaign)s"
+COUNT = """
+INSERT INTO recipient_counts
+SELECT number_id, campaign_id, variant, state, count(*), count(opted_out_at), count(blocked_at), count(converted_at),
+       coalesce(sum(cost), 0), count(*) - count(cost)
+FROM recipients WHERE number_id = %(number)s AND campaign_id = %(campaign)s
+GROUP BY number_id, campaign_id, variant, state
+"""
 COUNTS = """
-SELECT state, count(*) FROM recipients WHERE number_id = %(number)s AND campaign_id = %(campaign)s GROUP BY state
+SELECT state, sum(people)::bigint FROM recipient_counts
+WHERE number_id = %(number)s AND campaign_id = %(campaign)s AND people > 0 GROUP BY state
 """
 
 CANCEL_REST = """
@@ -161,6 +178,13 @@ FROM (
 ) l
 WHERE r.number_id = %(number)s AND r.campaign_id = %(campaign)s AND r.id = l.id
 """
+
+
+async def count(tx: Tx, one: Campaign) -> None:
+    """Counts the people that a planning has written."""
+    named = {"number": one.number_id, "campaign": one.id}
+    await tx.execute(FORGET_COUNTS, named)
+    await tx.execute(COUNT, named)
 
 
 async def counts(tx: Tx, one: Campaign) -> dict[Became, int]:
@@ -372,10 +396,12 @@ WHERE c.number_id = %(number)s AND c.opted_out AND c.opted_v > 0
 RETURNING r.campaign_id
 """
 
+_LEFT: Final = ", ".join(f"'{state}'" for state in sorted(REACHED | {Became.FAILED}))
 TALLY = f"""
-SELECT count(*) FILTER (WHERE state IN ({", ".join(f"'{state}'" for state in sorted(REACHED | {Became.FAILED}))})),
-       count(*) FILTER (WHERE state = 'failed'), count(blocked_at), count(opted_out_at)
-FROM recipients WHERE number_id = %(number)s AND campaign_id = %(campaign)s AND outbox_id IS NOT NULL
+SELECT coalesce(sum(people) FILTER (WHERE state IN ({_LEFT})), 0)::bigint,
+       coalesce(sum(people) FILTER (WHERE state = 'failed'), 0)::bigint, coalesce(sum(blocked), 0)::bigint,
+       coalesce(sum(opted_out), 0)::bigint
+FROM recipient_counts WHERE number_id = %(number)s AND campaign_id = %(campaign)s
 """
 
 ROUTING = """

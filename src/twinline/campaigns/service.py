@@ -179,6 +179,14 @@ async def plan_requested(
     return await move(tx, one, Step.PLAN, now)
 
 
+async def planned_so_far(tx: Tx, one: Campaign, so_far: int, total: int, now: datetime) -> None:
+    """The dry run has gone through so many of so many people."""
+    await turn.take(tx, [one.number_id])
+    named = {"organisation": one.organisation_id, "id": one.id, "revision": one.revision}
+    if await tx.execute(queries.PROGRESS, {**named, "so_far": so_far, "total": total}):
+        await tell(tx, one, now)
+
+
 async def planned(
     tx: Tx, organisation_id: int, campaign_id: int, revision: int, plan: Mapping[str, Any], now: datetime
 ) -> Campaign | None:
@@ -186,6 +194,7 @@ async def planned(
     one = await _after(tx, organisation_id, campaign_id, Step.PLANNED)
     if one is None or one.revision != revision:
         return None
+    await queries.count(tx, one)
     await queries.note(tx, one, plan=plan, planned_at=now)
     return await move(tx, one, Step.PLANNED, now)
 

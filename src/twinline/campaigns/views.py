@@ -1,4 +1,4 @@
-"""What the pages read of campaigns. Figures are counted over the recipients' rows each time, so they can't disagree."""
+"""What the pages read of campaigns. Counts are kept by the database whenever rows change, so they can't disagree."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -194,8 +194,8 @@ FROM campaigns c
 JOIN numbers n ON n.id = c.number_id
 LEFT JOIN LATERAL (
     SELECT jsonb_object_agg(s.state, s.people) AS counts
-    FROM (SELECT r.state, count(*) AS people FROM recipients r
-          WHERE r.number_id = c.number_id AND r.campaign_id = c.id GROUP BY r.state) s
+    FROM (SELECT r.state, sum(r.people) AS people FROM recipient_counts r
+          WHERE r.number_id = c.number_id AND r.campaign_id = c.id AND r.people > 0 GROUP BY r.state) s
 ) t ON true
 WHERE c.organisation_id = %(organisation)s
   AND NOT (c.state = 'cancelled' AND c.planned_at IS NULL)  -- a draft that was thrown away
@@ -213,7 +213,8 @@ WHERE organisation_id = %s AND NOT (state = 'cancelled' AND planned_at IS NULL) 
 """
 
 COUNTS = """
-SELECT state, count(*) FROM recipients WHERE number_id = %s AND campaign_id = %s GROUP BY state
+SELECT state, sum(people)::bigint FROM recipient_counts
+WHERE number_id = %s AND campaign_id = %s AND people > 0 GROUP BY state
 """
 
 REASONS = """
@@ -256,11 +257,9 @@ WHERE number_id = %(number)s AND campaign_id = %(campaign)s AND id = %(id)s
 COUNT_PEOPLE = f"SELECT count(*) FROM recipients r {_FILTERED}"
 
 VARIANTS = """
-SELECT variant, state, count(*) AS people, count(opted_out_at) AS opted_out, count(blocked_at) AS blocked,
-    count(converted_at) AS converted, sum(cost) AS cost, count(*) - count(cost) AS unpriced
-FROM recipients
-WHERE number_id = %s AND campaign_id = %s AND state <> 'skipped'
-GROUP BY variant, state
+SELECT variant, state, people, opted_out, blocked, converted, cost, unpriced
+FROM recipient_counts
+WHERE number_id = %s AND campaign_id = %s AND state <> 'skipped' AND people > 0
 """
 
 BUTTONS = """
@@ -270,9 +269,9 @@ GROUP BY variant, button ORDER BY 3 DESC, 2
 """
 
 SPENT = """
-SELECT sum(cost) FILTER (WHERE state IN ('delivered', 'read', 'replied')) AS spent, sum(cost) AS planned,
-    count(*) FILTER (WHERE cost IS NULL) AS unknown
-FROM recipients WHERE number_id = %s AND campaign_id = %s AND state <> 'skipped'
+SELECT coalesce(sum(cost) FILTER (WHERE state IN ('delivered', 'read', 'replied')), 0), coalesce(sum(cost), 0),
+    coalesce(sum(unpriced), 0)::bigint
+FROM recipient_counts WHERE number_id = %s AND campaign_id = %s AND state <> 'skipped'
 """
 
 SENT_BETWEEN = """
@@ -414,7 +413,7 @@ async def variants(tx: Tx, number_id: int, campaign_id: int, templates: Sequence
             sum(row["opted_out"] for row in own),
             sum(row["blocked"] for row in own),
             sum(row["converted"] for row in own),
-            sum((row["cost"] or Decimal(0) for row in own if row["state"] in SHOWN["delivered"]), Decimal(0)),
+            sum((row["cost"] for row in own if row["state"] in SHOWN["delivered"]), Decimal(0)),
             sum(row["unpriced"] for row in own if row["state"] in SHOWN["delivered"]),
             {button: people for variant, button, people in taps if variant == index},
         )
@@ -425,7 +424,7 @@ async def variants(tx: Tx, number_id: int, campaign_id: int, templates: Sequence
 async def spent(tx: Tx, number_id: int, campaign_id: int) -> tuple[Decimal, Decimal, int]:
     """By the estimates: what was delivered, what all would cost, and of how many people that isn't known."""
     [(delivered, planned, unknown)] = await tx.rows(SPENT, (number_id, campaign_id))
-    return delivered or Decimal(0), planned or Decimal(0), unknown
+    return delivered, planned, unknown
 
 
 async def rate(tx: Tx, number_id: int, campaign_id: int, now: datetime, *, running: bool) -> Rate | None:
