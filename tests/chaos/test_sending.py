@@ -151,7 +151,7 @@ async def shop(app: App, clock: Any, meta: CountingMeta, monkeypatch: pytest.Mon
     monkeypatch.setattr(worker, "STALLED_AFTER", 1.5)
     monkeypatch.setattr(worker, "RECOVER_EVERY", 0.3)
     opened = await open_shop(app, clock, Meta(clock))
-    async with httpx.AsyncClient(timeout=30) as http:
+    async with httpx.AsyncClient(timeout=3) as http:  # the patience of ``working``
         yield replace(opened, app=replace(app, graph=Graph(http, meta.address)))
 
 
