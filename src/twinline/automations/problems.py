@@ -73,7 +73,7 @@ _PATTERNS: Final = {
 def problem(error: Any) -> Problem:
     path = _path(error["loc"])
     says = where(path) + _says(error["type"], error.get("ctx") or {}, path)
-    return Problem(path, says if says[-1] in ".?!" else f"{says}.")
+    return Problem(path, says[0].upper() + says[1:] + ("" if says[-1] in ".?!" else "."))
 
 
 def _path(loc: Sequence[str | int]) -> Path:
@@ -155,7 +155,7 @@ _WITHIN: Final = {
 
 
 def meant(said: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(said, list(known), n=1)
+    close = difflib.get_close_matches(said, list(known), n=1, cutoff=0.7)
     return f"; did you mean “{close[0]}”?" if close else f"; there are {', '.join(known)}"
 
 

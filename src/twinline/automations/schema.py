@@ -64,9 +64,7 @@ def _templated(text: str) -> str:
     for said in re.findall(r"\{\{.*?(?:\}\}|$)", text, re.DOTALL):
         found = filling.PLACEHOLDER.fullmatch(said)
         if found is None:
-            raise _refuse(
-                f"“{words.short(said)}” isn't a placeholder; they are written like {{{{contact.name|there}}}}"
-            )
+            raise _refuse(f"“{words.short(said)}” isn't a placeholder; one is written like {{{{contact.name|there}}}}")
         if found[1].split(".")[0] not in filling.ROOTS:
             raise _refuse(f"there is no placeholder “{found[1]}”; they begin with {', '.join(filling.ROOTS)}")
     return text
@@ -325,7 +323,7 @@ class TemplateMessage(Message):
     template: Template
 
 
-_MESSAGES: Final = {
+MESSAGES: Final = {
     str(shape.model_fields["type"].annotation.__args__[0]): shape  # type: ignore[union-attr]
     for shape in (
         TextMessage, ImageMessage, VideoMessage, AudioMessage, DocumentMessage, StickerMessage, LocationMessage,
@@ -338,8 +336,8 @@ def _typed(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value if isinstance(value, BaseModel) else _unlike_a_message()
     kind = value.get("type") or "text"
-    if kind not in _MESSAGES:
-        raise _refuse(f"there is no type of message “{words.short(str(kind))}”{meant(str(kind), _MESSAGES)}")
+    if kind not in MESSAGES:
+        raise _refuse(f"there is no type of message “{words.short(str(kind))}”{meant(str(kind), MESSAGES)}")
     return value
 
 
@@ -377,7 +375,7 @@ else:
     AnyMessage = TypeAliasType(
         "Message",
         Annotated[
-            Union[tuple(Annotated[shape, Tag(f"<{kind}")] for kind, shape in _MESSAGES.items())],  # noqa: UP007
+            Union[tuple(Annotated[shape, Tag(f"<{kind}")] for kind, shape in MESSAGES.items())],  # noqa: UP007
             Discriminator(
                 lambda value: "<" + ((value.get("type") if isinstance(value, Mapping) else value.type) or "text")
             ),

@@ -47,7 +47,7 @@ _PLACES: Final = MappingProxyType(
     {"on_timeout": "without an answer", "on_invalid": "unfit answer", "ok": "success", "failed": "failure"}
 )
 _UNITS: Final = MappingProxyType({"s": "seconds", "m": "minutes", "h": "hours", "d": "days"})
-_DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+_DURATION: Final = re.compile(r"(0|[1-9][0-9]{0,5})([smhd])")
 LONGEST: Final = timedelta(days=366)
 
 
