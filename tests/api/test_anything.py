@@ -60,7 +60,7 @@ async def test_nothing_that_is_thrown_at_it_breaks_it(program: Program) -> None:
     assert len(operations) > 10
     thrown: list[tuple[str, str, Any, dict[str, str]]] = []
 
-    @settings(max_examples=40 * len(operations), database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15 * len(operations), database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def throw(data: st.DataObject) -> None:
         method, path, schema = data.draw(st.sampled_from(operations))
