@@ -10,7 +10,9 @@ import pytest
 from tests.api.conftest import Program, make_key, refusal
 from tests.campaigns.bakery import Bakery, bakery, clock, meta
 
+from twinline.accounts import service as accounts
 from twinline.campaigns import planning, service
+from twinline.db import as_json
 from twinline.web.app import build
 
 __all__ = ["bakery", "clock", "meta"]
@@ -18,6 +20,7 @@ __all__ = ["bakery", "clock", "meta"]
 pytestmark = pytest.mark.anyio
 
 ANA, BEA, CARL = "351910000001", "351910000002", "351910000003"
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(40)
 SHEET = f"name;phone\nAna;+{ANA}\nBea;910 000 002\nNobody;12\nAna again;00{ANA}\n"
 
 
@@ -76,6 +79,42 @@ async def test_a_campaign_from_a_file_to_its_results(bakery: Bakery, program: Pr
     assert {cause["reason"] for cause in told["left_out"]} == {"invalid", "duplicate"}
     assert (await program.gets(where))["state"] == "finished"
     assert [one["sent"] for one in (await program.gets(f"{program.base}/campaigns", group="over"))["campaigns"]] == [2]
+
+
+async def test_a_file_that_was_uploaded_heads_the_message_of_everybody(bakery: Bakery, program: Program) -> None:
+    parts = [{"type": "HEADER", "format": "IMAGE"}, {"type": "BODY", "text": "Spring is here."}]
+    await bakery.shop.execute("UPDATE templates SET components = %s::jsonb", (as_json(parts),))
+    cake = {"file": ("cake.png", PICTURE)}
+    uploaded = (await program.http.post(f"{program.base}/media", files=cake)).json()
+    headed = [{"template": "spring", "languages": ["en"], "values": {"header.image": {"media": uploaded["media"]}}}]
+    where = await made(program, ANA, BEA, variants=headed)
+    await program.posts(f"{where}/start")
+    await bakery.goes_on()
+    heads = [message["template"]["components"][0]["parameters"][0]["image"] for message in bakery.meta.messages]
+    assert len(heads) == 2
+    assert heads[0] == heads[1] != {}
+
+    gone = [{**headed[0], "values": {"header.image": {"media": "m_elsewhere"}}}]
+    one = await program.posts(f"{program.base}/campaigns", spring(ANA, variants=gone))
+    await program.posts(f"{program.base}/campaigns/{one['id']}/plan")
+    await planning.plan(bakery.app, bakery.organisation_id, one["id"])
+    assert "no uploaded file" in (await program.gets(f"{program.base}/campaigns/{one['id']}"))["says"]
+
+
+async def test_answers_are_routed_to_the_team_and_nobody_elses(bakery: Bakery, program: Program) -> None:
+    async with bakery.app.db.transaction() as tx:
+        eve = await accounts.create_user(
+            tx, bakery.organisation_id, "eve@example.com", "Eve", "agent", "correct horse", bakery.clock.now()
+        )
+    where = await made(program, ANA, routing={"tag": "spring", "assign_to": eve})
+    await program.posts(f"{where}/start")
+    answer = await program.http.put(f"{where}/routing", json={"tag": "answered", "assign_to": eve})
+    assert (answer.json()["state"], answer.json()["routing"]) == ("running", {"tag": "answered", "assign_to": eve})
+    for wrong in ({"assign_to": 99999}, {"automation": 99999}, {"tag": "a,b"}):
+        assert (await program.is_refused(422, "PUT", f"{where}/routing", wrong))["code"] == "campaign.routing"
+        asked = spring(ANA, routing=wrong)
+        error = await program.is_refused(422, "POST", f"{program.base}/campaigns", asked)
+        assert error["code"] == "campaign.routing"
 
 
 async def test_the_same_key_makes_one_campaign(program: Program) -> None:

@@ -17,7 +17,7 @@ from tests.inbox.conftest import Seen, user
 from twinline.accounts.models import Viewer
 from twinline.campaigns import forms, lists, pages, planning, service, views, words
 from twinline.campaigns.forms import Choice
-from twinline.campaigns.models import Campaign, Content
+from twinline.campaigns.models import Campaign, Content, Variant
 from twinline.campaigns.pages import better
 from twinline.contacts import service as contacts
 from twinline.db import as_json
@@ -420,9 +420,9 @@ def choice(text: str, name: str = "spring", **more: Any) -> dict[str, Choice]:
     return {name: Choice(name, "MARKETING", ["en"], text, "", [one])}
 
 
-def read(known: dict[str, Choice], columns: Sequence[str], **said: str) -> Content:
+def read(known: dict[str, Choice], columns: Sequence[str], had: Content | None = None, **said: str) -> Content:
     form = FormData([("template", next(iter(known))), *said.items()])
-    return forms.content(form, known, columns, {"city": "City"}, "UTC")
+    return forms.content(form, known, columns, {"city": "City"}, "UTC", had or Content())
 
 
 async def test_a_variable_gets_the_column_or_field_that_is_called_like_it() -> None:
@@ -435,6 +435,14 @@ async def test_a_variable_gets_the_column_or_field_that_is_called_like_it() -> N
     }
     [variant] = read(choice("{{1}} {{2}} {{3}}"), ["Name", "Until"]).variants
     assert variant.values == {"body.1": {"column": "Name"}, "body.2": {"column": "Until"}}
+
+
+async def test_what_only_a_program_can_say_of_the_content_stays() -> None:
+    known = choice("Hi") | choice("Hello", "summer") | choice("Ciao", "autumn")
+    shares = [Variant(name, ["en"], share=share) for share, name in enumerate(known, start=1)]
+    said = {"template_b": "summer", "values_for": forms.values_for(["spring", "summer", "autumn"], [])}
+    assert read(known, [], Content(shares), **said) == Content(shares)
+    assert forms.chosen(Content(shares), known).second == "33 % of the people get this one"
 
 
 async def test_what_somebody_chose_stays_and_isnt_taken_over_by_another_template() -> None:

@@ -39,6 +39,7 @@ from twinline.campaigns.shapes import (
     Person,
     Queued,
     Results,
+    Routing,
     Schedule,
     Summary,
     results,
@@ -223,6 +224,16 @@ async def edit_campaign(app: Here, who: Writer, number_id: Written, campaign_id:
         return await service.edit(tx, organisation_id, campaign_id, now, **parts)
 
     return await _step(app, who, number_id, campaign_id, edit)
+
+
+@router.put("/campaigns/{campaign_id}/routing", summary="Say what is done with answers", responses=errors(422))
+async def route_campaign(app: Here, who: Writer, number_id: Written, campaign_id: Id, routing: Routing) -> Campaign:
+    """With those that come from now on, also of a campaign that runs or is over. Its dry run stays."""
+
+    async def route(tx: Tx, organisation_id: int, campaign_id: int, now: datetime) -> Row:
+        return await service.route(tx, organisation_id, campaign_id, now, routing.model_dump(exclude_none=True))
+
+    return await _step(app, who, number_id, campaign_id, route)
 
 
 @router.post("/campaigns/{campaign_id}/plan", status_code=202, summary="Plan a campaign", responses=errors(409, 422))

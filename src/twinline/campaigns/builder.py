@@ -223,7 +223,8 @@ class Builder:
         known = await choices(tx, number.id)
         fields = {field.key: field.label for field in await contacts.fields(tx, one.organisation_id)}
         columns = (await self._audience(tx, one)).columns
-        content = forms.content(form, known, columns, fields, await feeding.home_zone(tx, number.id))
+        home = await feeding.home_zone(tx, number.id)
+        content = forms.content(form, known, columns, fields, home, one.what)
         return await self._edit(tx, one, {"content": content}, by)
 
     async def _edit(self, tx: Tx, one: Campaign, changes: dict[str, Any], by: int) -> tuple[Campaign, str]:

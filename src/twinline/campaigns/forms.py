@@ -21,6 +21,7 @@ from twinline.rules.campaigns import Limits
 from twinline.rules.templates import MEDIA, Slot
 from twinline.templates.models import Template
 
+KEPT: Final = "kept"  # a file that a program gave
 MOST: Final = 1024  # characters of a value
 SOURCES: Final = ("column", "field", "contact")
 PLACE: Final = ("latitude", "longitude", "name", "address")
@@ -86,6 +87,7 @@ class Filling:
     template: str
     rows: Sequence[Row]
     languages: Sequence[str]
+    share: int
 
     @property
     def first(self) -> str:
@@ -102,14 +104,28 @@ class Chosen:
     def template(self) -> str:
         return self.variants[0].template if self.variants else ""
 
+    @property
+    def second(self) -> str:
+        """Whom the second of them is for."""
+        shares = [variant.share for variant in self.variants]
+        if len(set(shares)) < 2 and len(shares) < 3:
+            return "Half of the people get this one"
+        return f"{100 * shares[1] / sum(shares):.0f} % of the people get this one"
+
 
 def content(
-    form: FormData, known: Mapping[str, Choice], columns: Sequence[str], fields: Mapping[str, str], home: str
+    form: FormData,
+    known: Mapping[str, Choice],
+    columns: Sequence[str],
+    fields: Mapping[str, str],
+    home: str,
+    had: Content,
 ) -> Content:
     """The templates that were chosen, and what stands in each place. For templates or columns that the form didn't know
     yet, that is guessed.
 
-    ``columns``: of the list, but for the one with the phones. ``home``: the zone in which times are meant.
+    ``columns``: of the list, but for the one with the phones. ``home``: the zone in which times are meant. ``had``:
+    what was said until now, of which the form leaves alone what only a program can say.
     """
     names = [str(form.get("template", ""))]
     if (other := str(form.get("template_b", ""))) and other != names[0]:
@@ -123,16 +139,17 @@ def content(
         one = known[name]
         # What was said is about the template that stood there then.
         same = index < len(asked) and asked[index] == name
-        values: dict[str, Mapping[str, Any]] = _said(form, index, one.templates[0], home) if same else {}
+        kept = _of(had, index, name) if same else None
+        values: dict[str, Mapping[str, Any]] = {}
+        if same:
+            values = _said(form, index, one.templates[0], home, kept.values if kept else {})
         if anew:
             values = guess(one.templates[0].slots, columns, fields, said=values)
-        found.append(
-            Variant(
-                template=name,
-                languages=_languages(one, str(form.get(f"language.v{index}", "")) if same else ""),
-                values=values,
-            )
-        )
+        languages = [code for code in kept.languages if code in one.languages] if kept else []
+        first = str(form.get(f"language.v{index}", "")) if same else ""
+        found.append(Variant(name, _led_by(first, languages or one.languages), values, kept.share if kept else 1))
+    if asked[: len(names)] == names and len(names) == 2:
+        found += had.variants[2:]
     return Content(found)
 
 
@@ -141,11 +158,18 @@ def values_for(variants: Sequence[str], columns: Sequence[str]) -> str:
     return f"{'|'.join(variants)}#{crc32(repr(list(columns)).encode()):x}"
 
 
-def _languages(one: Choice, first: str) -> list[str]:
-    return sorted(one.languages, key=lambda code: code != first)
+def _led_by(first: str, languages: Sequence[str]) -> list[str]:
+    return sorted(languages, key=lambda code: code != first)
 
 
-def _said(form: FormData, index: int, template: Template, home: str) -> dict[str, Mapping[str, Any]]:
+def _of(had: Content, index: int, template: str) -> Variant | None:
+    found = had.variants[index] if index < len(had.variants) else None
+    return found if found is not None and found.template == template else None
+
+
+def _said(
+    form: FormData, index: int, template: Template, home: str, had: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for slot in fillable(template.slots):
         place = f"v{index}.{slot.key}"
@@ -161,6 +185,8 @@ def _said(form: FormData, index: int, template: Template, home: str) -> dict[str
             found[slot.key] = {"text": str(form.get(f"text.{place}", "")).strip()[:MOST]}
         elif kind == "file" and name:
             found[slot.key] = {"file": name[:300], "filename": str(form.get(f"text.{place}", ""))[:200]}
+        elif kind == KEPT and slot.key in had:
+            found[slot.key] = had[slot.key]
         elif kind == "place":
             parts = {part: str(form.get(f"{part}.{place}", "")).strip()[:200] for part in PLACE}
             found[slot.key] = {"value": {part: said for part, said in parts.items() if said}}
@@ -222,14 +248,16 @@ def chosen(what: Content, known: Mapping[str, Choice]) -> Chosen:
             continue
         template = one.templates[0]
         rows = [_row(slot, variant.values.get(slot.key, {}), template) for slot in fillable(template.slots)]
-        found.append(Filling(variant.template, rows, _languages(one, next(iter(variant.languages), ""))))
+        languages = [code for code in variant.languages if code in one.languages]
+        found.append(Filling(variant.template, rows, languages or one.languages, variant.share))
     return Chosen(found)
 
 
 def _row(slot: Slot, value: Mapping[str, Any], template: Template) -> Row:
     kind = next((kind for kind in (*SOURCES, "file") if kind in value), "")
-    source = f"{kind}:{value[kind]}" if kind else "text" if "text" in value else ""
-    text = str(value.get("filename") or value.get("text") or "")
+    given = slot.kind in MEDIA and ("media" in value or "value" in value)
+    source = f"{kind}:{value[kind]}" if kind else "text" if "text" in value else KEPT if given else ""
+    text = "A program’s; choose another" if given else str(value.get("filename") or value.get("text") or "")
     return Row(
         slot,
         source,

@@ -78,12 +78,15 @@ class Value(In):
     contact: Literal["name", "first_name", "phone", "username"] | None = None
     text: str | None = Field(default=None, max_length=4096, description="The same for everybody.")
     value: dict[str, Any] | None = Field(default=None, description='An object of Meta\'s: `{"link": …}` of an image.')
+    media: str | None = Field(
+        default=None, max_length=100, description="A header's file: what `POST …/media` answered."
+    )
     fallback: str | None = Field(default=None, max_length=1024, description="Where that is empty.")
 
     @model_validator(mode="after")
     def _one_way(self) -> "Value":
         if len(self.model_dump(exclude_none=True).keys() - {"fallback"}) != 1:
-            raise ValueError("has to be exactly one of column, field, contact, text and value")
+            raise ValueError("has to be exactly one of column, field, contact, text, value and media")
         return self
 
 

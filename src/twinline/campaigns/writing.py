@@ -3,7 +3,8 @@
 What stands in a place of the template is a *way* to a value (``models.Variant.values``): ``{"column": "City"}`` of the
 list, ``{"field": "city"}`` of the contact, ``{"contact": "first_name"}`` (``CONTACT``), ``{"text": "Hello"}`` for
 everybody; each may have a ``"fallback"`` for whom it is empty. Objects are the same for everybody:
-``{"value": {"id": …}}`` as Meta has it, ``{"file": …, "filename": …}`` as ``keep_media`` answers it.
+``{"value": {"id": …}}`` as Meta has it, ``{"file": …, "filename": …}`` as ``keep_media`` answers it, ``{"media": …}`` a
+handle of ``sending.handles``.
 """
 
 import asyncio
@@ -26,10 +27,12 @@ from twinline.rules.audience import choose_language, spoken, variant_of
 from twinline.rules.moulds import Cast, Mould, one_line
 from twinline.rules.refusal import Refusal, Refused
 from twinline.rules.templates import MEDIA, Slot
+from twinline.sending import handles
 from twinline.templates import queries, service
 from twinline.templates.models import Template
 
 WAYS: Final = ("column", "field", "contact", "text")
+FIXED: Final = ("value", "file", "media")
 CONTACT: Final = ("name", "first_name", "phone", "username")
 OBJECTS: Final = frozenset({"location", "expiry"})
 _IN_LINKS: Final = "/?&=%#:@+,;~!$'()*"
@@ -136,7 +139,7 @@ async def writer(
     fields = {field.key for field in await contacts.fields(tx, organisation_id)}
     place = await queries.account_of(tx, number_id)
     found: dict[tuple[int, str], _Prepared] = {}
-    objects = _Objects(app, organisation_id, number_id, rehearse)
+    objects = _Objects(app, tx, organisation_id, number_id, rehearse)
     for number, variant in enumerate(content.variants):
         known = await queries.by_name(tx, *place, variant.template) if place else []
         templates = [_of_language(known, variant, language) for language in variant.languages]
@@ -175,10 +178,10 @@ def _all_known(variant: Variant, templates: Sequence[Template]) -> None:
         if key not in there:
             says = f"The template {variant.template} has no place {key[:60]!r}."
             raise _refused("content.surplus", says, f"Its places are: {', '.join(there) or 'none'}.")
-        kinds = [kind for kind in (*WAYS, "value", "file") if kind in way]
+        kinds = [kind for kind in (*WAYS, *FIXED) if kind in way]
         if len(kinds) != 1:
             says = f"It isn't clear what stands in {key} of {variant.template}."
-            raise _refused("content.way", says, f"Give one of: {', '.join(WAYS)}, value, file.")
+            raise _refused("content.way", says, f"Give one of: {', '.join((*WAYS, *FIXED))}.")
 
 
 def _all_said(variant: Variant, template: Template, fixed: Mapping[str, Any]) -> None:
@@ -263,8 +266,9 @@ async def keep_media(app: App, organisation_id: int, kind: str, data: bytes, nam
 class _Objects:
     """Values that aren't words. A file goes up to Meta once, whatever the number of languages and variants."""
 
-    def __init__(self, app: App, organisation_id: int, number_id: int, rehearse: bool) -> None:
+    def __init__(self, app: App, tx: Tx, organisation_id: int, number_id: int, rehearse: bool) -> None:
         self._app = app
+        self._tx = tx
         self._own = f"campaigns/{organisation_id}/"
         self._number_id = number_id
         self._rehearse = rehearse
@@ -286,6 +290,12 @@ class _Objects:
             if slot.kind not in MEDIA or not file.startswith(self._own):
                 raise _refused("content.media", f"There is no such file for {slot.label}.", "Bring it along again.")
             return await self._upload(slot.kind, file, str(told.get("filename") or "file"))
+        if "media" in told:
+            given = await handles.kept(self._tx, self._number_id, str(told["media"]))
+            if slot.kind not in MEDIA or given is None:
+                says = f"This number has no uploaded file {str(told['media'])[:60]!r} for {slot.label}."
+                raise _refused("content.media", says, "Upload it first: POST …/media; each number has its own.")
+            return await self._upload(slot.kind, given.content["file"], str(given.content.get("filename") or "file"))
         if slot.kind == "expiry" and "text" in told:
             return _until(str(told["text"]))
         if slot.kind in OBJECTS:

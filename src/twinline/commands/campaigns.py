@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -14,14 +14,16 @@ from typing import Annotated, Any, Final
 import typer
 
 from twinline import operate, shell, worker
+from twinline.accounts import queries as accounts
 from twinline.app import App
-from twinline.campaigns import audience, lists, planning, service, sheets, views, words
+from twinline.campaigns import audience, lists, planning, service, sheets, views, words, writing
 from twinline.campaigns.lists import Options, Reading
 from twinline.campaigns.models import Campaign, Content, Schedule, Variant
 from twinline.campaigns.planning import Plan
 from twinline.campaigns.service import NoSuchCampaign
 from twinline.campaigns.views import Person, Wanted
 from twinline.db import Tx, as_json
+from twinline.kit import sniff
 from twinline.numbers import queries as numbers
 from twinline.operate import OperatorError
 from twinline.rules.campaigns import State
@@ -48,23 +50,38 @@ State_ = Annotated[str, typer.Option("--state", help=f"Only those: {', '.join(vi
 @campaign_cli.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="By which it is known here.")],
-    template: Annotated[str, typer.Option(help="What is said: a template's name.")],
-    language: Annotated[list[str], typer.Option(help="Of the template; repeat it, and each gets theirs.")],
+    template: Annotated[
+        list[str],
+        typer.Option(help="What is said: a template's name. Repeat it to compare several; name=2 is a share of two."),
+    ],
+    language: Annotated[
+        list[str],
+        typer.Option(help="Of the template; repeat it, and each gets theirs. With several templates also name/pt_BR."),
+    ],
     file: Annotated[Path | None, typer.Option(help="CSV or XLSX of people.", exists=True, dir_okay=False)] = None,
     phone_column: Annotated[str | None, typer.Option(help="The file's column of numbers. Default: found out.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Everybody who has this tag; repeat it for several.")] = None,
     segment: Annotated[int | None, typer.Option(help="Everybody in this saved filter: its id.")] = None,
     var: Annotated[
         list[str] | None,
-        typer.Option(help="What stands in a variable: 1=column:City, 1=field:city, 1=contact:first_name, 1=text:Hi."),
+        typer.Option(
+            help="What stands in a variable: 1=column:City, 1=field:city, 1=contact:first_name, 1=text:Hi. "
+            "With several templates also name/1=…"
+        ),
     ] = None,
     fallback: Annotated[list[str] | None, typer.Option(help="For whom it is empty, like 1=you.")] = None,
+    media: Annotated[
+        list[str] | None, typer.Option(help="A file that heads the message, like header.image=cake.jpg.")
+    ] = None,
     at: Annotated[str | None, typer.Option(help="Begin then, like 2026-12-01T10:00. Default: when started.")] = None,
     zone: Annotated[str, typer.Option(help="Of that time: an IANA name, or recipient: each in their own.")] = "UTC",
     hours: Annotated[float | None, typer.Option(help="Spread over so many.")] = None,
     between: Annotated[str | None, typer.Option(help="Only at this time of day, like 09:00-20:00.")] = None,
     speed: Annotated[float | None, typer.Option(help="Messages a second at most.")] = None,
     topic: Annotated[str, typer.Option(help="What it is about, for consent.")] = "",
+    answer_tag: Annotated[str, typer.Option(help="Whoever answers gets this tag.")] = "",
+    answer_to: Annotated[str, typer.Option(help="Whoever answers is this colleague's: their e-mail.")] = "",
+    answer_automation: Annotated[int | None, typer.Option(help="The automation that talks with them: its id.")] = None,
     converted_by: Annotated[str, typer.Option(help="Whoever is given this tag afterwards has converted.")] = "",
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key makes one campaign.")] = None,
     number: OfNumber = "",
@@ -73,46 +90,80 @@ def create(
     """Make a draft, and print its id. Nothing is sent before `plan` and `start`."""
     if not (file or tag or segment):
         raise typer.BadParameter("Say who gets it: --file, --tag or --segment.", param_hint="--file")
-    values = _values(var or [], fallback or [])
+    shares = dict(map(_share, template))
+    values = _values(var or [], fallback or [], media or [], shares)
+    variants = [Variant(name, _languages(language, name), values[name], share=share) for name, share in shares.items()]
     when = Schedule(at, zone, hours, between.split("-") if between else None)
     sources: list[dict[str, Any]] = [{"conditions": [{"is": "tag", "tag": name}]} for name in tag or ()]
     if segment is not None:
         sources.append({"segment": segment})
+    routing = {"tag": answer_tag, "automation": answer_automation, "converted_by": converted_by}
     said = {
         "name": name,
-        "content": Content([Variant(template, language, values)]),
+        "content": Content(variants),
         "schedule": when,
-        "routing": {"converted_by": converted_by} if converted_by else {},
+        "routing": {name: value for name, value in routing.items() if value},
         "topic": topic,
         "speed": speed,
         "idempotency_key": f"cli:{key}" if key else None,
     }
-    shell.run(_create, shell.settings(data), number, said, sources, file, phone_column)
+    shell.run(_create, shell.settings(data), number, said, sources, file, phone_column, answer_to)
 
 
-def _values(given: Sequence[str], fallbacks: Sequence[str]) -> dict[str, dict[str, str]]:
-    """``1=column:City`` is what the file's column says; ``header.image=text:https://…`` the same for everybody."""
-    values: dict[str, dict[str, str]] = {}
+def _share(one: str) -> tuple[str, int]:
+    name, _, share = one.partition("=")
+    if share and not share.isdecimal():
+        raise typer.BadParameter(f"{one!r}: a share is a number, like {name}=2.", param_hint="--template")
+    return name, int(share or 1)
+
+
+def _languages(given: Sequence[str], template: str) -> list[str]:
+    """Those that are said for this template, else those that are said for all."""
+    own = [language for name, there, language in (one.partition("/") for one in given) if there and name == template]
+    return own or [language for language in given if "/" not in language]
+
+
+Values = dict[str, dict[str, Any]]
+
+
+def _values(
+    given: Sequence[str], fallbacks: Sequence[str], media: Sequence[str], templates: Collection[str]
+) -> dict[str, Values]:
+    """What stands in the places of each template: ``1=column:City`` is what the file's column says,
+    ``spring/1=text:Hi`` the same for everybody, of one of several templates. A file is still a path then.
+    """
+    values: dict[str, Values] = {name: {} for name in templates}
     for one in given:
-        slot, what = _slot(one, "--var")
+        those, slot, what = _slot(one, "--var", templates)
         way, there, source = what.partition(":")
         if way not in WAYS or not there:
             ways = ", ".join(f"{way}:…" for way in WAYS)
             raise typer.BadParameter(f"{one!r}: say where it comes from, {ways}.", param_hint="--var")
-        values[slot] = {way: source}
+        for name in those:
+            values[name][slot] = {way: source}
+    for one in media:
+        those, slot, what = _slot(one, "--media", templates)
+        for name in those:
+            values[name][slot] = {"file": Path(what)}
     for one in fallbacks:
-        slot, text = _slot(one, "--fallback")
-        if slot not in values:
+        those, slot, text = _slot(one, "--fallback", templates)
+        if not any(slot in values[name] for name in those):
             raise typer.BadParameter(f"{one!r} is for a variable without --var.", param_hint="--fallback")
-        values[slot]["fallback"] = text
+        for name in those:
+            if slot in values[name]:
+                values[name][slot]["fallback"] = text
     return values
 
 
-def _slot(one: str, option: str) -> tuple[str, str]:
+def _slot(one: str, option: str, templates: Collection[str]) -> tuple[Collection[str], str, str]:
+    """Of which templates, which place, and what."""
     name, there, what = one.partition("=")
     if not there or not name:
         raise typer.BadParameter(f"{one!r} isn't of the form name=…", param_hint=option)
-    return name if "." in name else f"body.{name}", what
+    template, there, slot = name.rpartition("/")
+    if there and template not in templates:
+        raise typer.BadParameter(f"{one!r}: {template} isn't among the templates.", param_hint=option)
+    return [template] if there else templates, slot if "." in slot else f"body.{slot}", what
 
 
 async def _create(
@@ -122,12 +173,19 @@ async def _create(
     sources: list[dict[str, Any]],
     file: Path | None,
     phone_column: str | None,
+    answer_to: str,
 ) -> None:
     async with operate.opened(settings) as app:
         async with app.db.transaction() as tx:
             all_numbers = await numbers.every_number(tx)
         sender = shell.find(all_numbers, number) if number else shell.only(all_numbers)
-        await templates.acquaint(app, sender.id, said["content"].variants[0].template)
+        for variant in said["content"].variants:
+            await templates.acquaint(app, sender.id, variant.template)
+            for value in variant.values.values():
+                if "file" in value:
+                    value.update(await _keep(app, sender.organisation_id, value["file"]))
+        if answer_to:
+            said["routing"]["assign_to"] = await _colleague(app, sender.organisation_id, answer_to)
         if file is not None:
             reading = await _bring(app, sender.organisation_id, sender.id, file, phone_column)
             sources = [{"file": reading.file, **reading.options}, *sources]
@@ -141,6 +199,27 @@ async def _create(
                 tx, sender.organisation_id, sender.id, now=app.clock.now(), digest=digest, **made
             )
     typer.echo(one.id)
+
+
+async def _keep(app: App, organisation_id: int, file: Path) -> dict[str, str]:
+    """What names a header's file in a campaign."""
+    try:
+        data = await asyncio.to_thread(file.read_bytes)
+    except OSError as error:
+        raise OperatorError(f"{file} can't be read: {error.strerror}.") from error
+    kind = sniff.mime_type(data, file.name).partition("/")[0]
+    return await writing.keep_media(
+        app, organisation_id, kind if kind in ("image", "video") else "document", data, file.name
+    )
+
+
+async def _colleague(app: App, organisation_id: int, email: str) -> int:
+    async with app.db.transaction() as tx:
+        users = await accounts.users(tx, organisation_id)
+    found = next((user.id for user in users if user.email == email.strip().lower()), None)
+    if found is None:
+        raise OperatorError(f"Nobody here has the e-mail {email}.")
+    return found
 
 
 async def _bring(app: App, organisation_id: int, number_id: int, file: Path, phone_column: str | None) -> Reading:

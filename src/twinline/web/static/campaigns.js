@@ -47,6 +47,9 @@ if (builder) {
   const name = builder.querySelector("[data-select]");
   name?.addEventListener("focus", () => name.select(), { once: true });
 
+  const picked = builder.querySelector(".pick-templates :checked")?.closest("label");
+  if (picked) picked.parentNode.scrollTop = picked.offsetTop - picked.parentNode.offsetTop - 12;
+
   document.body.addEventListener("htmx:beforeRequest", ({ detail }) => {
     if (detail.requestConfig.verb !== "get") document.getElementById("saved").textContent = "Saving…";
   });
