@@ -1,6 +1,7 @@
 """As much of S3 as keeping files needs: one bucket in memory, over HTTP, so that the client itself is real."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import md5
@@ -12,6 +13,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+WRITTEN = "2026-11-20T12:00:00.000Z"
 
 
 class Bucket:
@@ -27,8 +30,14 @@ class Bucket:
         if request.method == "PUT":
             self.objects[key] = _unchunked(await request.body(), request.headers)
             return Response(headers={"etag": _etag(self.objects[key])})
+        if request.method == "POST" and "delete" in request.query_params:
+            gone = re.findall(r"<Key>(.*?)</Key>", (await request.body()).decode())
+            for name in gone:
+                self.objects.pop(name, None)
+            deleted = "".join(f"<Deleted><Key>{name}</Key></Deleted>" for name in gone)
+            return Response(f"<DeleteResult>{deleted}</DeleteResult>", media_type="application/xml")
         if "list-type" in request.query_params:
-            return Response("<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>", media_type="application/xml")
+            return Response(self._listed(request.query_params.get("prefix", "")), media_type="application/xml")
         if key not in self.objects:
             return Response("<Error><Code>NoSuchKey</Code></Error>", status_code=404, media_type="application/xml")
         data = self.objects[key]
@@ -39,6 +48,16 @@ class Bucket:
             headers["content-range"] = f"bytes {start}-{end}/{len(data)}"
             return Response(data[start : end + 1], status_code=206, headers=headers)
         return Response(data, headers=headers)
+
+    def _listed(self, prefix: str) -> str:
+        """All below a prefix; as if nobody asked for folders."""
+        found = [
+            f"<Contents><Key>{key}</Key><Size>{len(data)}</Size><LastModified>{WRITTEN}</LastModified>"
+            f"<ETag>{_etag(data)}</ETag><StorageClass>STANDARD</StorageClass></Contents>"
+            for key, data in sorted(self.objects.items())
+            if key.startswith(prefix)
+        ]
+        return f"<ListBucketResult><KeyCount>{len(found)}</KeyCount>{''.join(found)}</ListBucketResult>"
 
 
 def _etag(data: bytes) -> str:
@@ -62,9 +81,12 @@ def _unchunked(body: bytes, headers: Any) -> bytes:
 def served() -> Iterator[tuple[str, Bucket]]:
     """The address of an endpoint, and what it holds."""
     bucket = Bucket()
-    methods = ["GET", "PUT", "HEAD", "DELETE"]
+    methods = ["GET", "PUT", "HEAD", "DELETE", "POST"]
     app = Starlette(
-        routes=[Route("/{bucket}/{key:path}", bucket.answer, methods=methods), Route("/{bucket}", bucket.answer)]
+        routes=[
+            Route("/{bucket}/{key:path}", bucket.answer, methods=methods),
+            Route("/{bucket}", bucket.answer, methods=methods),
+        ]
     )
     config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", ws="none")
     server = uvicorn.Server(config)

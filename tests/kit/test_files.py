@@ -43,6 +43,25 @@ def test_what_was_kept_is_there_whole_and_in_parts(files: Files) -> None:
         assert stream.read(10) == CAKE[300:310]
 
 
+def test_a_file_or_a_folder_is_erased_and_no_other(files: Files) -> None:
+    for name in ("lists/1/a/original", "lists/1/a/about.json", "lists/1/b/original", "lists/10/a/original"):
+        files.write(name, b"x")
+    files.erase("lists/1/a")
+    files.erase("lists/1/b/original")
+    files.erase("lists/nowhere")
+    assert [name for name, _ in files.under("lists")] == ["lists/10/a/original"]
+    assert files.under("nowhere") == []
+
+
+def test_it_is_known_when_a_file_was_written(files: Files) -> None:
+    files.write("a/b", b"x")
+    [(_, first)] = files.under("a")
+    files.write("a/b", b"y")
+    [(_, then)] = files.under("a")
+    assert first.tzinfo is not None
+    assert first <= then
+
+
 def test_a_file_is_replaced_whole(files: Files) -> None:
     files.write("1/ab/cake", CAKE)
     files.write("1/ab/cake", b"crumbs")

@@ -6,7 +6,7 @@ import procrastinate
 from procrastinate import JobContext, RetryStrategy
 
 from twinline.app import App
-from twinline.campaigns import planning, queries, running, service
+from twinline.campaigns import erasing, planning, queries, running, service
 from twinline.mirror import turn
 
 blueprint = procrastinate.Blueprint()
@@ -44,3 +44,17 @@ async def look_after(context: JobContext, /, timestamp: int, **_: Any) -> None:
         async with app.db.transaction() as tx:
             await turn.take(tx, [number_id])
             await service.wake(tx, number_id)
+
+
+@blueprint.task(name=service.ERASE, queue="upkeep", pass_context=True, retry=RetryStrategy(max_attempts=5, wait=60))
+async def erase(context: JobContext, *, organisation_id: int, files: list[str]) -> None:
+    app = _app(context)
+    await erasing.erase(app, organisation_id, files, app.clock.now())
+
+
+@blueprint.periodic(cron="20 3 * * *")
+@blueprint.task(name="campaigns.sweep", queue="upkeep", pass_context=True, queueing_lock="campaigns.sweep")
+async def sweep(context: JobContext, /, timestamp: int, **_: Any) -> None:
+    """Lists and files that no campaign needs any more."""
+    app = _app(context)
+    await erasing.sweep(app, app.clock.now())

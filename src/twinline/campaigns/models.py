@@ -101,12 +101,23 @@ class Campaign:
         return Content.of(self.content)
 
     @property
+    def files(self) -> set[str]:
+        return files_of(self.organisation_id, self.audience, self.content)
+
+    @property
     def when(self) -> Schedule:
         return Schedule.of(self.schedule)
 
     @property
     def stops_at(self) -> Limits:
         return limits_of(self.limits)
+
+
+def files_of(organisation_id: int, audience: Mapping[str, Any], content: Mapping[str, Any]) -> set[str]:
+    """Where a campaign's lists and headers lie: folders and files of ``kit.files``."""
+    lists = {f"audiences/{organisation_id}/{one['file']}" for one in audience.get("sources", ()) if "file" in one}
+    values = [value for variant in content.get("variants", ()) for value in variant["values"].values()]
+    return lists | {value["file"] for value in values if "file" in value}
 
 
 @dataclass(frozen=True, slots=True)

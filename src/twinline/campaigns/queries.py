@@ -119,6 +119,14 @@ async def note(
     await tx.execute(NOTE, {"organisation": one.organisation_id, "id": one.id, **named, **times})
 
 
+# Which files may still be needed: those of all but discarded drafts, and what was over before ``since``.
+NAMING_FILES = """
+SELECT audience, content FROM campaigns
+WHERE organisation_id = %(organisation)s
+  AND NOT (state = 'cancelled' AND planned_at IS NULL)
+  AND NOT (state IN ('cancelled', 'finished') AND state_since < %(since)s)
+"""
+
 # --- what is at work ----------------------------------------------------------------------------------------------
 
 # A cancelled one is at work until all its people know.

@@ -26,7 +26,7 @@ from twinline.rules.campaigns import Recipient as Became
 from twinline.rules.refusal import Refusal, Refused
 from twinline.sending import choices, portfolio
 
-TEND, PLAN = "campaigns.tend", "campaigns.plan"
+TEND, PLAN, ERASE = "campaigns.tend", "campaigns.plan", "campaigns.erase"
 LONGEST_NAME: Final = 200
 FASTEST: Final = 20  # messages a second: what a number on a phone can do at all
 ANSWERS_WITHIN: Final = timedelta(days=3)  # what somebody writes later answers a campaign only if it quotes it
@@ -314,8 +314,12 @@ async def resume(tx: Tx, organisation_id: int, campaign_id: int, now: datetime, 
 
 
 async def cancel(tx: Tx, organisation_id: int, campaign_id: int, now: datetime, *, by: int | None = None) -> Campaign:
-    """For good. What has left has left, and is still followed. Raises Refused, NoSuchCampaign."""
+    """For good. What has left has left, and is still followed; a draft's files go with it. Raises Refused,
+    NoSuchCampaign.
+    """
     one = await _step(tx, organisation_id, campaign_id, Step.CANCEL)
+    if one.planned_at is None and one.files:
+        await defer(tx, ERASE, queue="upkeep", organisation_id=organisation_id, files=sorted(one.files))
     await withdraw(tx, one, Became.CANCELLED, "The campaign was cancelled.", now)
     await wake(tx, one.number_id)
     await _record(tx, one, by, "cancelled", now)

@@ -6,7 +6,8 @@ environment as AWS's own tools do (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL`` â
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import IO
 
 import fsspec
@@ -78,3 +79,15 @@ class Files:
         with self._away():
             stream: IO[bytes] = self._fs.open(self._path(name), "rb")
         return stream
+
+    def under(self, folder: str) -> list[tuple[str, datetime]]:
+        """The names of all files in a folder and in those within it, each with when it was written."""
+        start = len(self._root) + 1
+        with self._away():
+            self._fs.invalidate_cache()  # another process may have written since
+            return [(path[start:], self._fs.modified(path)) for path in sorted(self._fs.find(self._path(folder)))]
+
+    def erase(self, name: str) -> None:
+        """A file, or a folder with all that is in it. What isn't there is erased already."""
+        with self._away(), suppress(FileNotFoundError):
+            self._fs.rm(self._path(name), recursive=True)
