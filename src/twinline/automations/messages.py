@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from twinline.rules import messages as shapes
 from twinline.rules.automations.program import DEFAULTS
+from twinline.rules.refusal import Refusal
 from twinline.sending.models import Draft
 
 Json = Mapping[str, Any]
@@ -28,6 +30,13 @@ def draft(message: Json, files: Mapping[str, Json] = _NONE) -> Draft:
     """
     kind, text, content = SHAPES[kind_of(message)](message, files)
     return Draft(kind, text, content, message.get("quoted"))
+
+
+def problem(message: Json) -> Refusal | None:
+    """What WhatsApp would have against it, or None. An uploaded file was looked at when it came."""
+    made = draft(message)
+    content = {**(made.content or {}), "id": "?"} if handles(message) else made.content
+    return shapes.problem(made.type, made.text, content, made.quoted or "?")
 
 
 def handles(message: Json) -> tuple[str, ...]:

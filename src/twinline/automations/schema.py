@@ -353,10 +353,7 @@ def _sendable(message: Any) -> Any:
 
 def _complain(message: Json) -> None:
     said = filling.PLACEHOLDER.sub
-    made = messages.draft(_mapped(message, lambda text: said("x", text)))
-    content = {**made.content, "id": "?"} if made.content is not None and messages.handles(message) else made.content
-    quoted = "?" if made.type == "reaction" else None
-    refusal = shapes.problem(made.type, made.text, content, quoted)
+    refusal = messages.problem(_mapped(message, lambda text: said("x", text)))
     if refusal is not None:
         raise _refuse(f"{refusal.text} {refusal.what_to_do}")
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
+from twinline.automations import messages
 from twinline.rules.automations import triggers, words
 from twinline.rules.automations.facts import Facts, Turn
 from twinline.rules.automations.hours import Hours
@@ -30,6 +31,7 @@ from twinline.rules.automations.run import (
     SetField,
     Start,
     Tag,
+    Wait,
     Woke,
     advance,
 )
@@ -339,21 +341,13 @@ class Stage:
 
     def keep(self, found: Advance, turn: Turn | None, hops: int = 0) -> None:
         """Does what comes of it, and begins anew if that is what it wants."""
-        waits, run = found.waits, None if found.waits is None else found.run.to_json()
-        sleeps = waits is not None and waits.kind == "time"
-        self.change(
-            run=None if sleeps else run,
-            asleep=[*self.talk.asleep, run] if sleeps else self.talk.asleep,
-            waits=waits.kind if waits and not sleeps else None,
-            request=dict(waits.request) if waits and waits.request else None,
-        )
+        self.over()
         for line in found.trace:
             self.tell("step", line)
         again = False
         for effect in found.effects:
-            if isinstance(effect, Send) and self.spoken_enough():
-                self.tell("silent", "It has said as much in this hour as it may.")
-                self.over()
+            if isinstance(effect, Send) and (why := self.refusal(effect.message)):
+                self.tell("silent", f"It ends, since its message doesn't go out. {why}")
                 return
             self.take_effect(effect)
             again = again or (isinstance(effect, Start) and effect.automation == self.program.name)
@@ -361,16 +355,32 @@ class Stage:
             self.start(Began(turn, found.run.vars), hops + 1)
         elif again:
             self.tell("silent", "It began itself again and again, and was stopped.")
-        elif waits is not None:
-            kind = "outside" if waits.request else "waits"
-            self.tell(kind, f"{_WAITS[waits.kind]} until {waits.until.astimezone(self.now.tzinfo):%d %b, %H:%M}.")
+        elif found.waits is not None:
+            self.wait(found.run, found.waits)
         else:
             self.tell("ended", found.ended or "")
 
-    def spoken_enough(self) -> bool:
+    def wait(self, run: Run, waits: Wait) -> None:
+        if waits.kind == "time":
+            self.change(asleep=[*self.talk.asleep, run.to_json()])
+        else:
+            self.change(run=run.to_json(), waits=waits.kind, request=dict(waits.request) or None)
+        until = waits.until.astimezone(self.now.tzinfo)
+        self.tell("outside" if waits.request else "waits", f"{_WAITS[waits.kind]} until {until:%d %b, %H:%M}.")
+
+    def refusal(self, message: Json) -> str | None:
+        """Why this message wouldn't go out."""
         recent = [at for at in self.talk.sent if _at(at) > self.now - timedelta(hours=1)]
         self.change(sent=recent)
-        return len(recent) >= self.program.settings.messages_per_hour
+        most = self.program.settings.messages_per_hour
+        if len(recent) >= most:
+            return f"It sends {most} messages an hour at most in a chat."
+        if message.get("type") == "template":
+            return None
+        if not self.facts.window_open:
+            return "The 24-hour window is closed, and then only a template goes out."
+        wrong = messages.problem(message)
+        return wrong.text if wrong else None
 
     def take_effect(self, effect: Effect) -> None:
         match effect:
