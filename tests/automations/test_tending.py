@@ -1,11 +1,27 @@
 """An automation answers where nobody speaks, and falls silent where a person does."""
 
 import pytest
-from tests.automations.conftest import ANA, Bakery
+from tests.automations.conftest import ANA, BEA, Bakery
+from tests.fixtures import wire
+from tests.fixtures.wire import Human
+
+from twinline.automations import service, tending
+from twinline.contacts import service as contacts
 
 pytestmark = pytest.mark.anyio
 
 GREETS = {"send": {"text": "Hello! We open at seven."}}
+ASKS = (
+    {
+        "ask": {
+            "text": "Which bread?",
+            "save": "bread",
+            "timeout": "30m",
+            "on_timeout": [{"send": {"text": "Write again when you know."}}, {"end": {}}],
+        }
+    },
+    {"send": {"text": "One {{vars.bread}}."}},
+)
 
 
 async def test_a_greeting_answers_a_customer(bakery: Bakery) -> None:
@@ -51,3 +67,207 @@ async def test_what_was_asked_while_the_phone_spoke_is_answered_when_its_time_is
     await bakery.passes(minutes=115)
     assert await bakery.goes_out() == ["Hello! We open at seven."]
     assert (await bakery.log(ana))[0] == "Silent: the phone has the floor until 14:00."
+
+
+async def test_the_phone_drops_an_answer_that_waits_in_the_lane(bakery: Bakery) -> None:
+    await bakery.automation("Greeting", GREETS)
+    ana = await bakery.writes(ANA, "Are you open?")
+    await bakery.types(ANA, "Yes, come in!")
+    assert await bakery.goes_out() == []
+    [row] = await bakery.dicts("SELECT state, error_text FROM outbox WHERE contact_id = %s", (ana,))
+    assert row == {"state": "cancelled", "error_text": "The owner is answering from the phone."}
+
+
+async def test_a_reply_in_the_inbox_that_still_waits_is_an_answer(bakery: Bakery) -> None:
+    await bakery.automation("Greeting", GREETS)
+    await bakery.hears(bakery.writing(ANA, "Are you open?"))
+    [contact] = await bakery.dicts("SELECT id FROM contacts")
+    await bakery.says(contact["id"], "Yes, come in!")
+    await bakery.tend()
+    assert await bakery.goes_out() == ["Yes, come in!"]
+    assert await bakery.log(contact["id"]) == ["Left alone: a person here answered."]
+
+
+async def test_several_quick_messages_are_one_turn(bakery: Bakery) -> None:
+    await bakery.automation(
+        "Hours",
+        {"send": {"text": "You said: {{message.text}}"}},
+        triggers=[{"keyword": {"words": ["open"]}}],
+        settings={"quiet_for": "3s"},
+    )
+    for text in ("Hi", "are you", "open?"):
+        await bakery.writes(ANA, text)
+        await bakery.passes(seconds=1)
+    assert await bakery.goes_out() == []
+    await bakery.passes(seconds=3)
+    assert await bakery.goes_out() == ["You said: Hi\nare you\nopen?"]
+
+
+async def test_a_turn_reads_as_the_customer_left_it(bakery: Bakery) -> None:
+    await bakery.automation("Echo", {"send": {"text": "{{message.text}}"}})
+    await bakery.hears(
+        bakery.writing(ANA, "Brad", wamid="wamid.A"),
+        bakery.writing(ANA, "never mind", wamid="wamid.B"),
+        wire.inbound(Human(ANA), wire.edit_of("wamid.E", bakery.seconds, "wamid.A", "text", {"body": "Bread"})),
+        wire.inbound(Human(ANA), wire.revoke_of("wamid.R", bakery.seconds, "wamid.B")),
+    )
+    await bakery.tend()
+    assert await bakery.goes_out() == ["Bread"]
+
+
+async def test_what_is_taken_back_is_not_answered(bakery: Bakery) -> None:
+    await bakery.automation("Greeting", GREETS)
+    taken_back = wire.inbound(Human(ANA), wire.revoke_of("wamid.R", bakery.seconds, "wamid.A"))
+    await bakery.hears(bakery.writing(ANA, "Oops", wamid="wamid.A"), taken_back)
+    await bakery.tend()
+    assert await bakery.goes_out() == []
+    assert await bakery.value("SELECT count(*) FROM turns") == 0
+
+
+async def test_nothing_else_begins_a_turn(bakery: Bakery) -> None:
+    """No reaction, no import, nothing typed on the phone, no word of its own."""
+    await bakery.automation("Greeting", GREETS)
+    now, ana = bakery.seconds, Human(ANA)
+    reaction = wire.said("wamid.1", now, "reaction", {"message_id": "wamid.0", "emoji": "🧡"})
+    old = wire.theirs(ana, wire.text("wamid.2", now - 60, "Are you open?"))
+    await bakery.hears(wire.inbound(ana, reaction), wire.chunk(0, 1, 100, wire.thread(ana, old)))
+    await bakery.types(ANA, "Hello Ana")
+    assert await bakery.value("SELECT count(*) FROM turns") == 0
+    assert await bakery.goes_out() == []
+
+
+async def test_a_chat_that_the_business_began_is_no_first_contact(bakery: Bakery) -> None:
+    await bakery.automation("Welcome", GREETS, triggers=[{"first_contact": {}}])
+    await bakery.types(ANA, "Your order is ready.")
+    bakery.clock.advance(hours=3)
+    ana = await bakery.writes(ANA, "Thanks!")
+    bea = await bakery.writes(BEA, "Hello?")
+    await bakery.goes_out()
+    assert [message["to"] for message in bakery.meta.messages] == [BEA]
+    assert (len(await bakery.runs(ana)), len(await bakery.runs(bea))) == (0, 1)
+
+
+async def test_a_question_waits_for_its_answer_and_the_phone_ends_the_waiting(bakery: Bakery) -> None:
+    await bakery.automation("Order", *ASKS)
+    ana = await bakery.writes(ANA, "Hi")
+    assert await bakery.goes_out() == ["Which bread?"]
+    bakery.clock.advance(seconds=5)
+    await bakery.types(ANA, "Hello Ana, it's me")
+    [run] = await bakery.runs(ana)
+    assert (run.state, run.why) == ("yielded", "A person spoke.")
+    bakery.clock.advance(seconds=5)
+    await bakery.writes(ANA, "Rye")
+    assert await bakery.goes_out() == ["Which bread?"]
+    assert (await bakery.log(ana))[-2:] == [
+        "A person spoke, so it fell silent.",
+        "Silent: the phone has the floor until 14:00.",
+    ]
+
+
+async def test_the_answer_goes_on_with_the_conversation(bakery: Bakery) -> None:
+    await bakery.automation("Order", *ASKS)
+    ana = await bakery.writes(ANA, "Hi")
+    bakery.clock.advance(seconds=5)
+    await bakery.writes(ANA, "Rye")
+    assert await bakery.goes_out() == ["Which bread?", "One Rye."]
+    assert len(await bakery.runs(ana)) == 1
+
+
+async def test_a_question_without_an_answer_takes_its_other_way(bakery: Bakery) -> None:
+    await bakery.automation("Order", *ASKS)
+    await bakery.writes(ANA, "Hi")
+    assert (await bakery.tend()) is not None
+    await bakery.passes(minutes=31)
+    assert await bakery.goes_out() == ["Which bread?", "Write again when you know."]
+
+
+async def test_a_running_conversation_ends_on_the_version_it_began_with(bakery: Bakery) -> None:
+    made = await bakery.automation("Order", *ASKS)
+    await bakery.writes(ANA, "Hi")
+    async with bakery.app.db.transaction() as tx:
+        newer = {"name": "Order", "triggers": [{"message": {}}], "steps": [{"send": {"text": "New!"}}]}
+        await service.save(tx, bakery.organisation_id, made, newer, bakery.clock.now())
+        assert await service.publish(tx, bakery.organisation_id, made, None, bakery.clock.now()) == 2
+        await tx.execute("UPDATE automations SET quiet_for = '0'")
+    bakery.clock.advance(seconds=5)
+    await bakery.writes(ANA, "Rye")
+    await bakery.writes(BEA, "Hi")
+    assert sorted(await bakery.goes_out()) == ["New!", "One Rye.", "Which bread?"]
+
+
+async def test_what_it_does_beside_talking(bakery: Bakery) -> None:
+    async with bakery.app.db.transaction() as tx:
+        await contacts.add_field(tx, bakery.organisation_id, "City", "text", bakery.clock.now(), key="city")
+    await bakery.automation(
+        "Lead",
+        {"set": {"field": "city", "to": "{{message.text}}"}},
+        {"tag": {"add": ["lead"]}},
+        {"note": "From {{contact.fields.city}}"},
+        {"branch": [{"when": [{"tag": "lead"}], "steps": [{"send": {"text": "Noted."}}]}]},
+    )
+    ana = await bakery.writes(ANA, "Lisbon")
+    [row] = await bakery.dicts("SELECT fields, tags FROM contacts WHERE id = %s", (ana,))
+    assert row == {"fields": {"city": "Lisbon"}, "tags": ["lead"]}
+    assert await bakery.goes_out() == ["Noted."]
+    assert "From Lisbon" in await bakery.log(ana)
+
+
+async def test_one_starts_another(bakery: Bakery) -> None:
+    await bakery.automation("Menu", {"start": {"automation": "Order"}})
+    await bakery.automation("Order", *ASKS, triggers=[{"api": {}}])
+    ana = await bakery.writes(ANA, "Hi")
+    assert await bakery.goes_out() == ["Which bread?"]
+    assert [(run.automation, run.state) for run in await bakery.runs(ana)] == [("Order", "waiting"), ("Menu", "ended")]
+
+
+async def test_what_sleeps_wakes_and_says_nothing_over_a_person(bakery: Bakery) -> None:
+    await bakery.automation("Later", {"wait": "10m"}, {"send": {"text": "Still there?"}})
+    ana, bea = await bakery.writes(ANA, "Hi"), await bakery.writes(BEA, "Hi")
+    await bakery.passes(minutes=5)
+    await bakery.types(BEA, "Hello Bea")
+    await bakery.passes(minutes=6)
+    await bakery.goes_out()
+    assert [message["to"] for message in bakery.meta.messages] == [ANA]
+    [[slept], [woke]] = await bakery.runs(bea), await bakery.runs(ana)
+    assert (slept.why, woke.sent) == ("Its time came while the phone has the floor.", 1)
+
+
+async def test_a_chat_handed_to_people_stays_theirs(bakery: Bakery) -> None:
+    await bakery.automation("Help", {"send": {"text": "One moment."}}, {"release": {"to": "person", "note": "Angry"}})
+    ana = await bakery.writes(ANA, "Help!")
+    bakery.clock.advance(minutes=5)
+    await bakery.writes(ANA, "Hello??")
+    assert await bakery.goes_out() == ["One moment."]
+    log = await bakery.log(ana)
+    assert "For the team: Angry" in log
+    assert log[-1] == "Silent: the chat was handed to a person, who hasn't answered yet."
+
+
+async def test_two_contacts_that_are_one_person_have_one_turn(bakery: Bakery) -> None:
+    await bakery.automation("Greeting", GREETS, settings={"quiet_for": "3s"})
+    now = bakery.seconds
+    await bakery.hears(wire.inbound(Human(ANA), wire.text("wamid.1", now, "I am")))
+    await bakery.hears(wire.inbound(Human(None, "PT.1"), wire.text("wamid.2", now, "the same")))
+    assert await bakery.value("SELECT count(*) FROM turns") == 2
+    await bakery.hears(wire.inbound(Human(ANA, "PT.1"), wire.text("wamid.3", now, "person")))
+    assert await bakery.value("SELECT array_length(wamids, 1) FROM turns") == 3
+    await bakery.passes(seconds=4)
+    assert await bakery.goes_out() == ["Hello! We open at seven."]
+
+
+async def test_a_step_that_is_repeated_after_a_crash_says_nothing_twice(
+    bakery: Bakery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bakery.automation("Greeting", GREETS)
+    await bakery.hears(bakery.writing(ANA, "Hi"))
+
+    async def dies(*_: object) -> None:
+        raise RuntimeError("the process dies")
+
+    monkeypatch.setattr(tending, "log", dies)  # the last thing that is written, behind the message
+    with pytest.raises(RuntimeError, match="dies"):
+        await bakery.tend()
+    monkeypatch.undo()
+    await bakery.tend()
+    await bakery.tend()
+    assert await bakery.goes_out() == ["Hello! We open at seven."]

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from twinline.contacts.models import Named
-from twinline.rules.floor import Floor, Holder, holder_now
+from twinline.rules.floor import PEOPLE, Floor, Holder, holder_now
 from twinline.rules.refusal import Refusal, Refused
 
 
@@ -225,6 +225,13 @@ class Talk:
 
     def holder(self, now: datetime) -> Holder:
         return holder_now(self.floor, now)
+
+    @property
+    def was_theirs(self) -> bool:
+        """Whether a person had the floor when the turn was said; it may be nobody's by now."""
+        here = self.floor
+        handed_back = here.since is not None and self.said_at < here.since
+        return handed_back or (here.holder in PEOPLE and here.until is not None and self.said_at < here.until)
 
     def is_due(self, now: datetime) -> bool:
         return bool(self.wamids) and self.due_at is not None and self.due_at <= now

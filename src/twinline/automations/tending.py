@@ -512,7 +512,7 @@ class _Desk:
         settings = program.settings
         if happening.turn is not None and self.now - talk.said_at > settings.answer_within:
             return f"It answers within {spell(settings.answer_within)}, and this was said at {self.at(talk.said_at)}."
-        if not settings.answer_left_open and talk.floor.since is not None and talk.said_at < talk.floor.since:
+        if not settings.answer_left_open and happening.turn is not None and talk.was_theirs:
             return "A person was speaking when this was said."
         before = talk.begun.get(str(listed.id), 0)
         if settings.once_per is not None and self.now.timestamp() < before + settings.once_per.total_seconds():
