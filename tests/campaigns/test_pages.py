@@ -238,6 +238,21 @@ async def test_what_a_program_put_together_stays_as_it_is(bakery: Bakery, browse
     assert (await found(bakery, here)).audience == {"sources": sources}
 
 
+async def test_the_page_of_a_planning_shows_how_far_it_is(bakery: Bakery, browser: httpx.AsyncClient) -> None:
+    here = await made(browser)
+    await with_people(browser, here, values_for="")
+    await browser.post(f"{here}/plan")
+    assert "Going through the people" in text(await browser.get(here))
+    one = await found(bakery, here)
+    async with bakery.app.db.transaction() as tx:
+        await service.planned_so_far(tx, one, 5_000, 12_000, bakery.clock.now())
+    told = await browser.get(f"{here}/state?was=planning")
+    assert "5,000 of 12,000 people" in text(told)
+    assert 'max="12000" value="5000"' in told.text
+    await planning.plan(bakery.app, bakery.organisation_id, one.id)
+    assert (await browser.get(f"{here}/state?was=planning")).headers["hx-refresh"] == "true"
+
+
 async def test_answers_are_routed_from_the_builder_and_from_a_running_campaigns_page(
     bakery: Bakery, browser: httpx.AsyncClient
 ) -> None:

@@ -133,7 +133,8 @@ class _Pages:
         """The page that a campaign has in its state."""
         async with self._app.db.transaction() as tx:
             one, number = await _campaign(tx, request)
-            given = {**_shared(one, number), "cursor": f"{number.id}:{number.event_seq}", "problem": problem}
+            cursor = f"{number.id}:{number.event_seq}"
+            given = {**_shared(one, number), "cursor": cursor, "problem": problem, "oob": False}
             given |= await self._routed(tx, one)
             if one.state is State.DRAFT:
                 given |= await self._builder.shown(tx, one, number)
@@ -149,11 +150,14 @@ class _Pages:
         return {"answers": told, **await builder.routes(tx, one.organisation_id)}
 
     async def state(self, request: Request) -> Response:
-        """A page that is for one state asks whether that is over."""
+        """A page that is for one state asks whether that is over; that of the planning, how far it is."""
         async with self._app.db.transaction() as tx:
             one, _ = await _campaign(tx, request)
-        over = one.state != request.query_params.get("was")
-        return Response(status_code=204, headers={"hx-refresh": "true"} if over else {})
+        if one.state != request.query_params.get("was"):
+            return Response(status_code=204, headers={"hx-refresh": "true"})
+        if one.state is State.PLANNING:
+            return render(request, "campaigns/progress.html", one=one, oob=True)
+        return Response(status_code=204)
 
     # --- making one -----------------------------------------------------------------------------------------------
 

@@ -239,6 +239,8 @@ class Campaign(Out):
     topic: str
     speed: float | None
     created_at: datetime
+    planned_so_far: int | None = Field(description="While it is planned: people that were looked at, of…")
+    planned_total: int | None = Field(description="… so many. Null: not counted yet, or not being planned.")
     planned_at: datetime | None
     starts_at: datetime | None
     started_at: datetime | None
