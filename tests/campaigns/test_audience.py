@@ -503,3 +503,15 @@ async def test_anybody_s_message_can_be_looked_at_before_anything_is_planned(pla
     assert [person.name for person in shown if person] == ["Ana Sousa", "Rui", "João"]
     assert await planner.preview(made, line=4) is None
     assert await planner.preview(made, skip=99) is None
+
+
+async def test_a_large_list_is_read_by_another_process_which_may_refuse_it(
+    planner: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "LARGE", 0)
+    with pytest.raises(Refused) as refused:
+        await planner.brings("Telefone;Nome\n12;Ninguém\n")
+    assert refused.value.refusal.rule == "audience.empty"
+    reading = await planner.brings("Telefone;Nome\n910 000 001;Ana\n12;Ninguém\n")
+    assert (reading.people, reading.bad) == (1, 1)
+    assert await planner.brings("Telefone;Nome\n910 000 001;Ana\n12;Ninguém\n") == reading

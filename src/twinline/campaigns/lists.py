@@ -16,6 +16,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 import orjson
+from anyio import to_process
 
 from twinline.app import App
 from twinline.kit import dialling, tables
@@ -31,6 +32,8 @@ LOOKED_AT: Final = 200
 """Lines by which the columns are judged."""
 SHOWN: Final = 100
 """Bad lines and duplicates that a reading tells one by one; the download has them all."""
+LARGE: Final = 1 << 18
+"""Bytes from which on a list is read by another process."""
 MOST_CELLS: Final = 2_000  # characters kept of a cell in what is told
 
 ABOVE: Final = "It stands above the names of the columns."
@@ -123,7 +126,7 @@ async def bring(
         raise _refused("size", says, "Save only the list of people, or split it.")
     file = hashlib.sha256(data).hexdigest()[:40]
     about = {"name": _sound(" ".join(name.split()))[-200:] or "list"}
-    reading = await asyncio.to_thread(_read, app.files, organisation_id, file, about, data, options, country)
+    reading = await _read_beside(app.files, organisation_id, file, about, data, options, country)
     await asyncio.to_thread(_keep, app.files, _place(organisation_id, file), data, about)
     return reading
 
@@ -155,18 +158,21 @@ async def read(app: App, organisation_id: int, file: str, options: Options, *, c
     if not _ID.fullmatch(file):
         raise _unknown(file)
 
-    def reading() -> Reading:
-        place = _place(organisation_id, file)
-        kept = f"{place}/{_digest(options, country)}.json"
-        if app.files.has(kept):
-            return Reading(**orjson.loads(app.files.read(kept)))
+    place = _place(organisation_id, file)
+
+    def kept() -> Reading | tuple[dict[str, Any], bytes]:
+        reading = f"{place}/{_digest(options, country)}.json"
+        if app.files.has(reading):
+            return Reading(**orjson.loads(app.files.read(reading)))
         try:
-            about, data = orjson.loads(app.files.read(f"{place}/about.json")), app.files.read(f"{place}/original")
+            return orjson.loads(app.files.read(f"{place}/about.json")), app.files.read(f"{place}/original")
         except FileNotFoundError as error:
             raise _unknown(file) from error
-        return _read(app.files, organisation_id, file, about, data, options, country)
 
-    return await asyncio.to_thread(reading)
+    found = await asyncio.to_thread(kept)
+    if isinstance(found, Reading):
+        return found
+    return await _read_beside(app.files, organisation_id, file, *found, options, country)
 
 
 def entries(files: Files, organisation_id: int, reading: Reading) -> Iterator[Entry]:
@@ -197,6 +203,22 @@ def _keep(files: Files, place: str, data: bytes, about: Mapping[str, Any]) -> No
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
+
+
+async def _read_beside(
+    files: Files,
+    organisation_id: int,
+    file: str,
+    about: Mapping[str, Any],
+    data: bytes,
+    options: Options | None,
+    country: str,
+) -> Reading:
+    """Reads a list while others go on: a thread that computes for seconds lets them wait for it again and again."""
+    asked = files, organisation_id, file, about, data, options, country
+    if len(data) < LARGE:
+        return await asyncio.to_thread(_read, *asked)
+    return await to_process.run_sync(_read, *asked, cancellable=True)
 
 
 def _read(

@@ -18,3 +18,7 @@ class Refused(Exception):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.text)
         self.refusal = refusal
+
+    def __reduce__(self) -> tuple[type["Refused"], tuple[Refusal]]:
+        """Work that another process does may be refused, too."""
+        return type(self), (self.refusal,)
