@@ -7,6 +7,7 @@ each test gets a copy of its own that goes when the test ends.
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -25,6 +26,10 @@ from twinline.kit.clock import ManualClock
 from twinline.kit.files import Files
 from twinline.kit.vault import Vault
 from twinline.settings import Settings
+
+# Hundreds of processes start here, and load the same modules: compiled once, whatever the shell says of it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The same examples each time, however slow the machine: a change is judged by what it changes. Looking for new ones is
 # `pytest --hypothesis-profile=default`.

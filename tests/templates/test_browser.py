@@ -25,6 +25,7 @@ async def test_a_template_is_written_approved_and_sent_from_the_chat(shop: Shop,
     customer = (await shop.control("customers/c1/send", phone=shop.phone_id, text="Is my bike ready?"))["customer"]
     assert customer
     await shop.hears()
+    await shop.control("options", template_review="manual")
 
     # Written, with Meta's rules beside it while typing.
     await page.goto(f"/templates/{shop.waba_id}/new")
