@@ -30,6 +30,12 @@ def rule(attempt: Attempt, standing: Standing = FINE) -> str | None:
     return refusal.rule
 
 
+def test_a_number_does_not_write_to_itself_however_it_is_spelt() -> None:
+    brazilian = replace(FINE, phone="5511987654321")
+    assert rule(replace(HELLO, recipient="551187654321"), brazilian) == "recipient.itself"
+    assert rule(HELLO, brazilian) is None
+
+
 def test_an_answer_in_an_open_chat_goes_out() -> None:
     assert guard(HELLO, FINE) is None
 

@@ -57,7 +57,7 @@ class Standing:
 
     `speech` None means that the floor isn't asked (a person presses the button). `capped`: Meta withheld a
     marketing message from this person less than a day ago; `unreachable`: the last messages couldn't be
-    delivered to them.
+    delivered to them. `phone` is the number's own.
     """
 
     connection: Connection
@@ -67,6 +67,7 @@ class Standing:
     unreachable: bool = False
     speech: Verdict | None = None
     disconnect_reason: str | None = None
+    phone: str = ""
 
 
 _CHOOSE_OTHER: Final = "Choose another recipient."
@@ -95,7 +96,7 @@ def _capability(attempt: Attempt, _: Standing) -> Refusal | None:
     return None
 
 
-def _recipient(attempt: Attempt, _: Standing) -> Refusal | None:
+def _recipient(attempt: Attempt, standing: Standing) -> Refusal | None:
     if not attempt.recipient.strip():
         return Refusal("recipient.missing", "This message has no recipient.", _CHOOSE_OTHER)
     if not identity.is_address(attempt.recipient):
@@ -104,6 +105,9 @@ def _recipient(attempt: Attempt, _: Standing) -> Refusal | None:
             f"“{attempt.recipient}” is neither a phone number nor a business-scoped user id.",
             "Give the number with its country code (+34 600 111 222), or an id like ES.13491208655302741918.",
         )
+    own = identity.phone_key(standing.phone) if standing.phone else None
+    if not identity.is_user_id(attempt.recipient) and identity.phone_key(attempt.recipient) == own:
+        return Refusal("recipient.itself", "A number can't write to itself.", _CHOOSE_OTHER)
     return None
 
 

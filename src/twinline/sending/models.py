@@ -70,6 +70,7 @@ class Sender:
 
     id: int
     phone_number_id: str
+    display_phone: str
     token: bytes | None
     state: str
     state_reason: str | None

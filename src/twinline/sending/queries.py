@@ -2,8 +2,8 @@
 
 from twinline.rules.delivery import Delivery
 
-SENDING_NUMBER = """n.id, n.phone_number_id, n.token, n.state, n.state_reason, n.connected_at, n.budget_tat,
-       extract(epoch FROM n.phone_pause)::integer AS phone_pause_seconds"""
+SENDING_NUMBER = """n.id, n.phone_number_id, n.display_phone, n.token, n.state, n.state_reason, n.connected_at,
+       n.budget_tat, extract(epoch FROM n.phone_pause)::integer AS phone_pause_seconds"""
 
 SENDER = f"SELECT {SENDING_NUMBER} FROM numbers n WHERE n.id = %(number)s"
 

@@ -287,6 +287,7 @@ def refusal(
             unreachable=recipient.missed >= UNREACHABLE_AFTER,
             speech=floor.may_speak(speech.floor_of(recipient), holder, epoch, now),
             disconnect_reason=sender.state_reason,
+            phone=sender.display_phone,
         ),
     )
 
