@@ -24,6 +24,7 @@ from twinline.sending import service as sending
 from twinline.sending.lane import Lanes
 from twinline.templates import jobs as templates_jobs
 from twinline.templates import news as templates
+from twinline.webhooks_out import jobs as webhooks_out_jobs
 
 BLUEPRINTS = (
     mirror_jobs.blueprint,
@@ -34,6 +35,7 @@ BLUEPRINTS = (
     campaigns_jobs.blueprint,
     automations_jobs.blueprint,
     outside_jobs.blueprint,
+    webhooks_out_jobs.blueprint,
 )
 
 

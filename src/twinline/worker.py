@@ -23,6 +23,7 @@ SHARES: dict[tuple[str, ...], int] = {
     ("lane",): 200,
     ("automation",): 200,
     ("outside",): 50,
+    ("webhook",): 100,
     ("campaign",): 100,
     ("history",): 2,
     ("media",): 6,
@@ -30,7 +31,7 @@ SHARES: dict[tuple[str, ...], int] = {
 }
 # Seconds between two looks at the queue. New jobs announce themselves; jobs whose lock is free again, or whose time
 # has come, don't, and a reply must not wait for that.
-POLL = {"lane": 0.5, "automation": 0.5, "campaign": 1.0}
+POLL = {"lane": 0.5, "automation": 0.5, "webhook": 0.5, "campaign": 1.0}
 POLL_OTHERS = 3.0
 HEARTBEAT = 2.0  # seconds
 STALLED_AFTER = 8.0  # seconds without a heartbeat: a lane whose worker was killed stands still little longer than this
@@ -50,7 +51,8 @@ async def run(app: App) -> None:
     async with wiring.engine(app).open_async() as queue:
         _end_if_cancelled()
         context = wiring.context(app)
-        tasks = [asyncio.create_task(_recover(app)), asyncio.create_task(context["lanes"].listen())]
+        ears = (context["lanes"].listen(), wiring.webhooks_out_jobs.listen(app))
+        tasks = [asyncio.create_task(one) for one in (_recover(app), *ears)]
         for queues, concurrency in SHARES.items():
             tasks.append(asyncio.create_task(_work(queue, queues, concurrency, context)))
         try:

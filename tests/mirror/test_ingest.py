@@ -638,7 +638,7 @@ async def test_an_event_says_what_became_of_each_message_and_never_its_text(app:
         {"messages": [[1, "wamid.2", "status"]]},
         {"messages": [[1, "wamid.1", "edited"]]},
         {"messages": [[1, "wamid.1", "revoked"]]},
-        {"contacts": True},
+        {"contacts": True, "about": [1]},
         {"number": True},
         {"sync": True},
     ]

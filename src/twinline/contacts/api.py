@@ -229,7 +229,7 @@ async def list_contacts(
             )
             consents = await service.consents(tx, number_id, [one.id for one in page.contacts])
     return Contacts(
-        contacts=[_contact(one, consents[one.id]) for one in page.contacts], count=page.count, next=page.next
+        contacts=[contact_of(one, consents[one.id]) for one in page.contacts], count=page.count, next=page.next
     )
 
 
@@ -439,10 +439,10 @@ async def _segment(tx: Tx, organisation_id: int, segment_id: int) -> Any:
 
 async def _shown(tx: Tx, number_id: int, contact_id: int) -> Contact:
     contact = await queries.one(tx, number_id, contact_id)
-    return _contact(contact, await service.consent(tx, number_id, contact_id))
+    return contact_of(contact, await service.consent(tx, number_id, contact_id))
 
 
-def _contact(one: Any, told: Told) -> Contact:
+def contact_of(one: Any, told: Told) -> Contact:
     return Contact(
         id=one.id,
         phone=one.phone,

@@ -12,6 +12,7 @@ The body of an event holds ids, and the names of tags, never what people write::
      "media":    [[contact_id, wamid], ...],         a file that was missing has come, or won't
      "outbox":   [[contact_id, outbox_id, state], ...],
      "merged":   [[winner_id, loser_id], ...],       two contacts turned out to be one person
+     "about":    [contact_id, ...],                  whom the phone named anew, or who ended or took back marketing
      "tagged":   {tag: [contact_id, ...]},           who was given a tag that they didn't have
      "contacts": true, "sync": true, "number": true,  the address book, the ledger, the number's own row changed
      "templates": true,                               and the templates of its account

@@ -90,6 +90,8 @@ def _flag(rows: Rows, folded: Folded) -> None:
     for person in rows.people.values():
         if person.book_v >= 0:
             folded.flag(person.number_id, "contacts")
+        if person.book_v >= 0 or person.opted_v >= 0:
+            folded.tell(person.number_id, "about", person.id)
     for body in folded.events.values():
         if "chats" in body:
             body["chats"] = sorted(set(body["chats"]))

@@ -1,0 +1,90 @@
+"""Background work of outgoing webhooks, and what wakes it."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+import procrastinate
+import psycopg
+from procrastinate import JobContext, RetryStrategy
+
+from twinline.app import App
+from twinline.kit import log
+from twinline.mirror import events
+from twinline.rules import webhooks as rules
+from twinline.webhooks_out import delivering, queries, service
+
+blueprint = procrastinate.Blueprint()
+
+TOGETHER: Final = 0.1  # seconds for which news are gathered before somebody is woken
+AGAIN_AFTER: Final = 2.0  # seconds before a connection that was lost is opened anew
+
+logger = log.get("webhooks")
+
+
+def _app(context: JobContext) -> App:
+    app: App = context.additional_context["app"]
+    return app
+
+
+# Tried again for ever: each try begins by asking what is left to do.
+@blueprint.task(name=service.TEND, queue=service.QUEUE, pass_context=True, retry=RetryStrategy(wait=5))
+async def tend(context: JobContext, *, organisation_id: int, endpoint_id: int) -> None:
+    await delivering.tend(_app(context), organisation_id, endpoint_id)
+
+
+@blueprint.periodic(cron="* * * * *")
+@blueprint.task(
+    name="webhooks_out.look_after", queue="upkeep", pass_context=True, queueing_lock="webhooks_out.look_after"
+)
+async def look_after(context: JobContext, /, timestamp: int, **_: Any) -> None:
+    """Endpoints that have something to be told but no job get one: what nobody heard of is found here."""
+    app = _app(context)
+    async with app.db.transaction() as tx:
+        behind = await tx.rows(queries.BEHIND, {"now": app.clock.now()})
+    for organisation_id, endpoint_id in behind:
+        await _wake(app, organisation_id, endpoint_id)
+
+
+@blueprint.periodic(cron="41 * * * *")
+@blueprint.task(
+    name="webhooks_out.keep_days", queue="upkeep", pass_context=True, queueing_lock="webhooks_out.keep_days"
+)
+async def keep_days(context: JobContext, /, timestamp: int, **_: Any) -> None:
+    app = _app(context)
+    async with app.db.transaction() as tx:
+        await tx.execute(queries.FORGET, {"before": app.clock.now() - rules.KEPT})
+
+
+async def listen(app: App) -> None:
+    """Wakes endpoints as events are published; runs until cancelled. Whoever doesn't hear costs a minute, no event."""
+    while True:
+        try:
+            connection = await app.db.listener()
+            try:
+                await connection.execute(f"LISTEN {events.CHANNEL}")
+                while True:
+                    heard = [notice.payload async for notice in connection.notifies(stop_after=1)]
+                    await asyncio.sleep(TOGETHER)
+                    heard += [notice.payload async for notice in connection.notifies(timeout=0)]
+                    await _tell(app, {int(part.partition(":")[0]) for told in heard for part in told.split(",")})
+            finally:
+                await connection.close()
+        except psycopg.Error as error:
+            logger.warning("not_heard", error=type(error).__name__)
+        await asyncio.sleep(AGAIN_AFTER)
+
+
+async def _tell(app: App, numbers: Iterable[int]) -> None:
+    async with app.db.transaction() as tx:
+        listening = await tx.rows(queries.LISTENING, {"numbers": sorted(numbers)})
+    for organisation_id, endpoint_id in listening:
+        await _wake(app, organisation_id, endpoint_id)
+
+
+async def _wake(app: App, organisation_id: int, endpoint_id: int) -> None:
+    try:
+        async with app.db.transaction() as tx:
+            await service.wake(tx, organisation_id, endpoint_id)
+    except psycopg.errors.UniqueViolation:
+        pass  # somebody else has woken it in the same moment
