@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from twinline.app import App
-from twinline.campaigns import queries
+from twinline.campaigns import headers, queries
 from twinline.campaigns.models import RECIPIENTS_ZONE, Campaign
 from twinline.campaigns.queries import Next
 from twinline.campaigns.zones import zone_of
@@ -61,7 +61,12 @@ async def feed(
         elif len(due) < limit:
             due.append(row)
     feeding = _Feeding(app, tx, one, now, became)
-    await feeding.put(due)
+    files = await headers.known(tx, one.number_id, due, now)
+    if all(file.id_now for file in files):
+        headers.give(due, files)
+        await feeding.put(due)
+    else:
+        feeding.obstacle = headers.GONE
     await queries.fed(tx, one, became, now)
     return Portion(feeding.queued, feeding.obstacle)
 

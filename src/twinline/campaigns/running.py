@@ -23,7 +23,8 @@ statement. Only what the lane has marked already, half a second of it, still lea
 who may be a hundred thousand, are marked slice by slice behind it, by the job.
 
 **Held** is a campaign whose template or number stands still (``sending.stops``), or whose template Meta doesn't let
-out, or whose portfolio has reached as many people as it may in a day (``sending.portfolio``). The lane has put aside
+out, or whose portfolio has reached as many people as it may in a day (``sending.portfolio``), or whose header's file
+Meta keeps no more (``headers``). The lane has put aside
 what was in the outbox; here no more is fed, and both go on by themselves. All its templates must be able to go: a
 comparison of two is worth nothing if one has half a day to itself. People in whose chat somebody has the floor are held
 one by one, asked again later, and skipped in the end, if that lasts for a day.
@@ -41,7 +42,7 @@ from math import ceil
 from typing import Final
 
 from twinline.app import App
-from twinline.campaigns import feeding, following, queries, service
+from twinline.campaigns import feeding, following, headers, queries, service
 from twinline.campaigns.models import Campaign
 from twinline.campaigns.queries import Next
 from twinline.db import Tx
@@ -52,6 +53,7 @@ from twinline.rules.campaigns import State, Step
 from twinline.rules.refusal import Refusal, Refused
 from twinline.sending import portfolio, stops
 from twinline.sending.models import Lane
+from twinline.sending.uploads import Known
 from twinline.templates import service as templates
 
 AHEAD: Final = (
@@ -99,6 +101,11 @@ async def look(app: App, number_id: int, memory: Memory) -> timedelta | None:
     await following.follow(app, number_id)
     async with app.db.transaction() as tx:
         at_work = await queries.at_work(tx, number_id)
+    for one in at_work:
+        if one.state is State.HELD and one.reason == headers.GONE.rule:
+            async with app.db.transaction() as tx:
+                files = await _files(tx, one, app.clock.now())
+            await headers.renew(app, number_id, files)
     waits = [await _advance(app, one.organisation_id, one.id, memory) for one in at_work]
     return min((wait for wait in waits if wait is not None), default=None)
 
@@ -163,7 +170,9 @@ async def _running(app: App, tx: Tx, one: Campaign, now: datetime, memory: Memor
 
 
 async def _held(app: App, tx: Tx, one: Campaign, now: datetime, memory: Memory) -> timedelta | None:
-    obstacle = await _obstacle(tx, one, now) or await _closed_template(tx, one) or await _full(tx, one, now)
+    obstacle = None
+    for stands_still in (_obstacle, _closed_template, _full, _fileless):
+        obstacle = obstacle or await stands_still(tx, one, now)
     if obstacle is None:
         await service.move(tx, one, Step.RELEASE, now)
         return timedelta(0)
@@ -210,7 +219,7 @@ async def _obstacle(tx: Tx, one: Campaign, now: datetime) -> Refusal | None:
     return None
 
 
-async def _closed_template(tx: Tx, one: Campaign) -> Refusal | None:
+async def _closed_template(tx: Tx, one: Campaign, now: datetime) -> Refusal | None:
     """A campaign that Meta's word on its template holds: whether that still stands, asked with the next message."""
     if not one.reason.startswith("template."):
         return None
@@ -228,6 +237,19 @@ async def _full(tx: Tx, one: Campaign, now: datetime) -> Refusal | None:
     if one.reason != portfolio.FULL or await portfolio.room(tx, one.number_id, now) >= PORTION:
         return None
     return await portfolio.full(tx, one.number_id, now)
+
+
+async def _fileless(tx: Tx, one: Campaign, now: datetime) -> Refusal | None:
+    """A campaign whose file Meta has no more, until it has."""
+    if one.reason != headers.GONE.rule or all(file.id_now for file in await _files(tx, one, now)):
+        return None
+    return headers.GONE
+
+
+async def _files(tx: Tx, one: Campaign, now: datetime) -> list[Known]:
+    """Those of the messages that are next."""
+    named = {"number": one.number_id, "campaign": one.id, "now": now, "ids": None, "limit": PORTION}
+    return await headers.known(tx, one.number_id, await tx.all(Next, queries.NEXT, named), now)
 
 
 async def _places(tx: Tx, one: Campaign, now: datetime, memory: Memory) -> int:

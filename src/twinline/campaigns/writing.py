@@ -22,12 +22,14 @@ from twinline.campaigns.models import Content, Variant
 from twinline.contacts import queries as contacts
 from twinline.db import Tx
 from twinline.kit import sniff
+from twinline.kit.vault import VaultError
+from twinline.meta.graph import GraphError
 from twinline.rules import templates as rules
 from twinline.rules.audience import choose_language, spoken, variant_of
 from twinline.rules.moulds import Cast, Mould, one_line
 from twinline.rules.refusal import Refusal, Refused
 from twinline.rules.templates import MEDIA, Slot
-from twinline.sending import handles
+from twinline.sending import handles, uploads
 from twinline.templates import queries, service
 from twinline.templates.models import Template
 
@@ -310,8 +312,19 @@ class _Objects:
                 data = await asyncio.to_thread(self._app.files.read, file)
             except FileNotFoundError as error:
                 raise _refused("content.media", f"The file {name} isn't there any more.", "Bring it along.") from error
-            self._uploaded[kind, file] = await service.media(self._app, self._number_id, kind, data, name)
+            self._uploaded[kind, file] = await self._handed_over(kind, file, data, name)
         return self._uploaded[kind, file]
+
+    async def _handed_over(self, kind: str, file: str, data: bytes, name: str) -> dict[str, Any]:
+        about = {"file": file, "mime_type": service.header_type(kind, data, name), "size": len(data)}
+        about["sha256"] = hashlib.sha256(data).hexdigest()
+        try:
+            media_id = await uploads.hand_over(self._app, self._number_id, about, data, name)
+        except GraphError as error:
+            raise _refused("template.media", service.meta_said(error), error.outcome.do) from error
+        except VaultError as error:
+            raise _refused("template.media", str(error), "") from error
+        return {"id": media_id} | ({"filename": name} if kind == "document" else {})
 
 
 def _until(text: str) -> dict[str, Any]:

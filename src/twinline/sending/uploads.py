@@ -5,15 +5,19 @@ get its id. Meta may have forgotten it sooner than it says: then it goes up once
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from twinline.app import App
 from twinline.db import Tx
 from twinline.kit import opus, pictures, sniff
+from twinline.kit.vault import VaultError
+from twinline.mirror import turn
 from twinline.rules import messages
-from twinline.sending.models import Draft, Outgoing
+from twinline.sending import queries
+from twinline.sending.models import Draft, Outgoing, Sender
 
 LIVES = timedelta(days=30)  # Meta: media reference, ids of uploaded files
 SPARE = timedelta(days=1)  # a message may wait before it leaves
@@ -30,6 +34,15 @@ SELECT f.sha256, f.mime_type, f.media_id
 FROM unnest(%(checksums)s::text[], %(types)s::text[]) AS r(sha256, mime_type)
 JOIN files_at_meta f ON f.number_id = %(number)s AND f.sha256 = r.sha256 AND f.mime_type = r.mime_type
 WHERE f.uploaded_at > %(since)s
+"""
+
+# Files of ours by an id that they had, and the one that they have now.
+OF_IDS = """
+SELECT m.media_id, m.file, m.mime_type, m.sha256, m.size, f.media_id AS id_now
+FROM media m
+LEFT JOIN files_at_meta f ON f.number_id = m.number_id AND f.sha256 = m.sha256 AND f.mime_type = m.mime_type
+    AND f.uploaded_at > %(since)s
+WHERE m.number_id = %(number)s AND m.media_id = ANY(%(ids)s) AND m.file IS NOT NULL AND m.sha256 IS NOT NULL
 """
 
 REMEMBER = """
@@ -83,6 +96,48 @@ def _lacks_id(draft: Draft) -> bool:
 def _file(draft: Draft) -> tuple[str | None, str | None]:
     content = draft.content or {}
     return content.get("sha256"), content.get("mime_type")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A file that Meta had under an id, and ``id_now``: None where it has to go up again."""
+
+    media_id: str
+    file: str
+    mime_type: str
+    sha256: str
+    size: int
+    id_now: str | None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"file": self.file, "mime_type": self.mime_type, "sha256": self.sha256, "size": self.size}
+
+
+async def known(tx: Tx, number_id: int, media_ids: Iterable[str], now: datetime) -> list[Known]:
+    """Which of these ids were given to files from here."""
+    named = {"number": number_id, "ids": sorted(set(media_ids)), "since": now - LIVES + SPARE}
+    return await tx.all(Known, OF_IDS, named)
+
+
+async def hand_over(app: App, number_id: int, about: Mapping[str, Any], data: bytes, name: str) -> str:
+    """The id of a file at Meta; it goes up if it isn't there. ``about`` as the content of a media message.
+
+    Raises GraphError, VaultError.
+    """
+    async with app.db.transaction() as tx:
+        [draft] = await given(tx, number_id, [Draft("document", content=dict(about))], app.clock.now())
+        sender = await tx.one(Sender, queries.SENDER, {"number": number_id})
+    if (there := (draft.content or {}).get("id")) is not None:
+        return str(there)
+    if sender is None or sender.token is None:
+        raise VaultError("This number has no token: paste one on its page, or connect it again.")
+    token = app.vault.unseal(sender.token)
+    media_id = await app.graph.upload_media(sender.phone_number_id, data, about["mime_type"], name, token=token)
+    async with app.db.transaction() as tx:
+        await turn.take(tx, [number_id])
+        await remember(tx, number_id, about, media_id, app.clock.now())
+    return media_id
 
 
 async def remember(tx: Tx, number_id: int, content: Mapping[str, Any], media_id: str, now: datetime) -> None:

@@ -417,14 +417,20 @@ async def keep_sample(
     return {"file": file, "mime_type": mime, "filename": name[-200:], "size": len(data), "handle": handle}
 
 
-async def media(app: App, number_id: int, kind: str, data: bytes, name: str) -> dict[str, Any]:
-    """A file for the header of one message, handed to Meta; answers the value of its slot. Raises Refused."""
+def header_type(kind: str, data: bytes, name: str) -> str:
+    """The MIME type of a file that can head a message as image, video or document. Raises Refused."""
     known = rules.rules()["headers"][kind.upper()]
     mime = sniff.mime_type(data, name)
     if mime not in known["mime"] or not 0 < len(data) <= known["size"]:
         text = f"{name} can't head this template: it is {mime}, {len(data) / 1_048_576:.1f} MB."
         most = f"up to {known['size'] / 1_048_576:.0f} MB"
         raise Refused(Refusal("template.media", text, f"Use {' or '.join(known['mime'])}, {most}."))
+    return mime
+
+
+async def media(app: App, number_id: int, kind: str, data: bytes, name: str) -> dict[str, Any]:
+    """A file for the header of one message, handed to Meta; answers the value of its slot. Raises Refused."""
+    mime = header_type(kind, data, name)
     async with app.db.transaction() as tx:
         speaker = await queries.speaker(tx, number_id)
     if speaker is None:
