@@ -170,10 +170,12 @@ class Advance:
     """What comes of it: ``effects`` in their order, and then either ``waits`` or ``ended``, a sentence.
 
     ``heard`` False: this isn't what the run waits for. Then it is as it was, there are no effects, and ``waits`` says
-    what it still waits for, without a request: nothing is to be asked again.
+    what it still waits for, without a request: nothing is to be asked again. ``facts``: as they are when all that is
+    done.
     """
 
     run: Run
+    facts: Facts
     effects: tuple[Effect, ...]
     waits: Wait | None
     ended: str | None
@@ -277,7 +279,7 @@ def advance(program: Program, run: Run, given: Given, known: Facts) -> Advance:
     if move is None:
         assert run.asked is not None
         waits = Wait(run.asked["kind"], datetime.fromisoformat(run.asked["until"]))
-        return Advance(run, (), waits, None, (), heard=False)
+        return Advance(run, known, (), waits, None, (), heard=False)
     while isinstance(move, str) and move != END:
         if steps > program.settings.steps:
             move = _Over(f"It took {program.settings.steps} steps, which is its limit.")
@@ -289,10 +291,10 @@ def advance(program: Program, run: Run, given: Given, known: Facts) -> Advance:
     if isinstance(move, Wait):
         asked = {**walk.memory, "kind": move.kind, "until": move.until.isoformat()}
         left = Run(cursor, walk.vars, walk.said, asked, steps, began.isoformat())
-        return Advance(left, tuple(walk.effects), move, None, tuple(walk.trace))
+        return Advance(left, walk.facts, tuple(walk.effects), move, None, tuple(walk.trace))
     ended = move.why if isinstance(move, _Over) else "It came to its end."
     left = Run(END, walk.vars, walk.said, None, steps, began.isoformat())
-    return Advance(left, tuple(walk.effects), None, ended, (*walk.trace, ended))
+    return Advance(left, walk.facts, tuple(walk.effects), None, ended, (*walk.trace, ended))
 
 
 def _hear(step: Step, walk: _Walk, asked: Json, given: Given) -> _Move | None:
