@@ -280,7 +280,7 @@ WHERE number_id = %s AND campaign_id = %s AND sent_at IS NOT NULL
 """
 
 RATE = """
-SELECT floor(extract(epoch FROM sent_at - %(since)s) / %(seconds)s)::int AS bar, count(*)
+SELECT date_bin(make_interval(secs => %(seconds)s), sent_at, %(since)s) AS bar, count(*)
 FROM recipients
 WHERE number_id = %(number)s AND campaign_id = %(campaign)s AND sent_at >= %(since)s
 GROUP BY bar
@@ -435,7 +435,7 @@ async def rate(tx: Tx, number_id: int, campaign_id: int, now: datetime, *, runni
     until = max(now, last) if running else last
     seconds = next((span for span in _SPANS if span * BARS > (until - first).total_seconds()), _SPANS[-1])
     named = {"number": number_id, "campaign": campaign_id, "since": first, "seconds": seconds}
-    by = dict(await tx.rows(RATE, named))
+    by = {(at - first) // timedelta(seconds=seconds): count for at, count in await tx.rows(RATE, named)}
     bars = [by.get(bar, 0) for bar in range(int((until - first).total_seconds() // seconds) + 1)]
     # A run of weeks is shown by its last days.
     return Rate(first + timedelta(seconds=seconds * max(len(bars) - BARS, 0)), seconds, bars[-BARS:])
