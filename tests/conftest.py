@@ -18,8 +18,10 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from hypothesis import HealthCheck, settings
 
+from twinline.accounts import passwords
 from twinline.app import App
 from twinline.db import Database, embedded, migrate
 from twinline.kit.clock import ManualClock
@@ -30,6 +32,9 @@ from twinline.settings import Settings
 # Hundreds of processes start here, and load the same modules: compiled once, whatever the shell says of it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A hash that resists takes as long as a whole test.
+passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 # The same examples each time, however slow the machine: a change is judged by what it changes. Looking for new ones is
 # `pytest --hypothesis-profile=default`.
@@ -44,17 +49,6 @@ def anyio_backend() -> str:
 
 def _named(url: str, database: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
-
-
-def _create(server: str, name: str, template: str = "template1") -> str:
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
-    return _named(server, name)
-
-
-def _drop(server: str, name: str) -> None:
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 @pytest.fixture(scope="session")
@@ -75,21 +69,30 @@ def database_server() -> str:
 
 
 @pytest.fixture(scope="session")
-def database_url(database_server: str) -> Iterator[str]:
+def keeper(database_server: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection by which databases are made and dropped."""
+    with psycopg.connect(database_server, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def database_url(database_server: str, keeper: psycopg.Connection[Any]) -> Iterator[str]:
     """A migrated database which tests copy and never write to."""
     name = f"template_{uuid4().hex[:12]}"
-    url = _create(database_server, name)
+    keeper.execute(f'CREATE DATABASE "{name}"')
+    url = _named(database_server, name)
     migrate.migrate(url)
     yield url
-    _drop(database_server, name)
+    keeper.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
-def empty_database(database_server: str, database_url: str) -> Iterator[str]:
+def empty_database(database_url: str, keeper: psycopg.Connection[Any]) -> Iterator[str]:
     """The address of a database of the test's own, migrated and empty."""
-    name = f"test_{uuid4().hex[:12]}"
-    yield _create(database_server, name, urlsplit(database_url).path.lstrip("/"))
-    _drop(database_server, name)
+    name, template = f"test_{uuid4().hex[:12]}", urlsplit(database_url).path.lstrip("/")
+    keeper.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
+    yield _named(database_url, name)
+    keeper.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
