@@ -3,18 +3,24 @@
 import base64
 import hashlib
 import hmac
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.automations.abroad import abroad
 from tests.sending.conftest import Shop, clock, meta, shop
 
-from twinline.automations import bots
+from twinline.automations import bots, connections
 from twinline.automations.outside import Failed
 
 __all__ = ["clock", "meta", "shop"]
 
 pytestmark = pytest.mark.anyio
+
+DOCS = Path(__file__).parents[2] / "docs" / "automations.md"
 
 
 async def test_it_is_handed_the_turn_with_the_chat_signed(shop: Shop) -> None:
@@ -46,8 +52,6 @@ async def test_it_is_handed_the_turn_with_the_chat_signed(shop: Shop) -> None:
 
 async def test_the_signature_is_that_of_standard_webhooks() -> None:
     """Their own example (standardwebhooks.com, the reference libraries' test)."""
-    from datetime import UTC, datetime
-
     at = datetime.fromtimestamp(1614265330, UTC)
     found = bots.signed(
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", at, b'{"test": 2432232314}'
@@ -86,3 +90,20 @@ async def test_a_hand_over_may_say_why() -> None:
     assert bots.read({"release": "Wants a cake"})["release"] == "Wants a cake"
     assert bots.read({"release": True})["release"] == ""
     assert bots.read({"release": False})["release"] is None
+
+
+def test_the_bot_of_the_documentation_knows_us_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = connections.signing_secret()
+    monkeypatch.setenv("BOT_SECRET", secret)
+    [source] = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    bot: dict[str, Any] = {"__name__": "bot"}
+    exec(compile(source, str(DOCS), "exec"), bot)
+    turn, reply = map(json.loads, re.findall(r"```json\n(.*?)```", DOCS.read_text(), re.DOTALL))
+    body = json.dumps(turn).encode()
+    headers = bots.signed(secret, "twinline-1-81-4", datetime.now(UTC), body)
+    assert bot["is_genuine"](headers, body)
+    assert not bot["is_genuine"](headers, body + b" ")
+    assert not bot["is_genuine"](bots.signed(connections.signing_secret(), "x", datetime.now(UTC), body), body)
+    assert not bot["is_genuine"](bots.signed(secret, "x", datetime(2026, 1, 1, tzinfo=UTC), body), body)
+    assert bots.read(bot["answer"](turn))["messages"] == [{"text": "Which cake, Ana?"}]
+    assert bots.read(reply)["assign"] == "ana@example.com"

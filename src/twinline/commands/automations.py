@@ -386,7 +386,7 @@ def read(
     with _mendable():
         text = knowledge.read(file.name, file.read_bytes())
     one = shell.run(_read, shell.settings(data), organisation, text, name or file.stem, language)
-    typer.echo(f"{one.name}: {one.passages} passages.")
+    typer.echo(f"{one.name}: {one.passages} passage{'' if one.passages == 1 else 's'}.")
 
 
 async def _read(settings: Settings, organisation: int | None, text: str, name: str, language: str) -> knowledge.Source:
