@@ -24,9 +24,11 @@ class Kept:
     content: dict[str, Any]
 
 
-async def keep(tx: Tx, number_id: int, draft: Draft, now: datetime) -> str:
-    """The handle of an attached file, by which later messages of this number name it."""
-    handle = f"m_{secrets.token_urlsafe(16)}"
+async def keep(tx: Tx, number_id: int, draft: Draft, now: datetime, handle: str | None = None) -> str:
+    """The handle of an attached file, by which later messages of this number name it; ``handle``: the one that it has
+    at another number already.
+    """
+    handle = handle or f"m_{secrets.token_urlsafe(16)}"
     content = as_json(draft.content)
     await tx.execute(KEEP, {"number": number_id, "handle": handle, "now": now, "type": draft.type, "content": content})
     return handle

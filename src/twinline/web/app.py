@@ -25,6 +25,8 @@ from starlette.types import Receive, Scope, Send
 from twinline.accounts import pages as accounts_pages
 from twinline.accounts.gate import Gate, SecurityHeaders
 from twinline.app import App
+from twinline.automations import outside_pages as automations_outside
+from twinline.automations import pages as automations_pages
 from twinline.campaigns import pages as campaigns_pages
 from twinline.contacts import pages as contacts_pages
 from twinline.costs import pages as costs_pages
@@ -83,6 +85,8 @@ def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
             *costs_pages.routes(app),
             *templates_pages.routes(app),
             *campaigns_pages.routes(app),
+            *automations_pages.routes(app),
+            *automations_outside.routes(app),
             *contacts_pages.routes(app),
             *inbox_pages.routes(app),
             *picker.routes(app),

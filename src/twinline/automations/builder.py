@@ -1,0 +1,365 @@
+"""The editor's side of the server: what a draft comes to while it is written, as YAML, on the test panel, published.
+
+The page holds the definition as JSON and sends all of it each time; what is wrong with it, how it reads and how its
+messages look is said here, in one place, and answered by the paths of its parts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import orjson
+import yaml
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from twinline.automations import forms, known, notation, schema, simulate, words
+from twinline.automations import queries as automations
+from twinline.automations.models import Automation
+from twinline.automations.problems import Path, Problem, Unfit, path_of, where
+from twinline.automations.sense import Known, check
+from twinline.automations.simulate import Did
+from twinline.contacts import queries as contacts
+from twinline.db import Tx
+from twinline.kit.html import environment
+from twinline.numbers import queries as numbers
+from twinline.rules import templates as template_rules
+from twinline.rules.automations.facts import Facts, Turn
+from twinline.rules.automations.hours import Hours
+from twinline.rules.automations.program import Program, duration
+from twinline.rules.automations.run import Came
+from twinline.rules.automations.triggers import Happening
+from twinline.templates import words as template_words
+
+Json = dict[str, Any]
+
+MOST_BYTES: Final = 600_000
+CUSTOMER: Final = {"name": "Ana Prado", "phone": "351910000000", "language": "en", "fields": {}, "tags": []}
+"""Who writes on the test panel."""
+
+TEMPLATES: Final = """
+SELECT DISTINCT ON (name, language) name, language, category, components, parameter_format FROM templates
+WHERE organisation_id = %(organisation)s AND status = 'APPROVED' AND gone_at IS NULL ORDER BY name, language, waba_id
+"""
+CAMPAIGNS: Final = """
+SELECT id, name FROM campaigns WHERE organisation_id = %(organisation)s ORDER BY id DESC LIMIT 50
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the organisation has that a definition may speak of. ``offered``: the same for the editor's menus."""
+
+    known: Known
+    templates: Mapping[tuple[str, str], Json]
+    offered: Json
+
+
+async def surroundings(tx: Tx, organisation_id: int, own: str) -> Surroundings:
+    """``own``: the automation's name, which it needn't start itself by."""
+    here = await known.known(tx, organisation_id)
+    rows = await tx.rows(TEMPLATES, {"organisation": organisation_id})
+    templates = {
+        (name, language): {"name": name, "language": language, "category": category, "components": components,
+                           "parameter_format": parameters}
+        for name, language, category, components, parameters in rows
+    }  # fmt: skip
+    campaigns = await tx.rows(CAMPAIGNS, {"organisation": organisation_id})
+    fields = await contacts.fields(tx, organisation_id)
+    all_numbers = await numbers.numbers(tx, organisation_id)
+    calls = [name for name, kind in here.connections.items() if kind == "http"]
+    tools = [("tag", "Tags"), ("set", "Fields"), ("assign", "Assign"), ("note", "Notes"), ("release", "To a person")]
+    offered = {
+        "tags": [[tag, tag] for tag in here.tags],
+        "fields": [[field.key, field.label] for field in fields],
+        "users": [["nobody", "nobody"], *([user, user] for user in here.users)],
+        "automations": [[name, name] for name in here.automations],
+        "connections": [[name, f"{name} ({kind})"] for name, kind in here.connections.items()],
+        "knowledge": [[name, name] for name in here.knowledge],
+        "tools": [*map(list, tools), ["end", "End"], *([f"call:{name}", f"Ask {name}"] for name in calls)],
+        "campaigns": [[campaign, name or "Untitled"] for campaign, name in campaigns],
+        "numbers": [[one.id, one.name] for one in all_numbers],
+        "templates": [
+            {"name": name, "language": language, "slots": _slots(spec)} for (name, language), spec in templates.items()
+        ],
+    }
+    return Surroundings(here, templates, offered)
+
+
+def _slots(spec: Json) -> list[dict[str, str]]:
+    return [
+        {"key": slot.key, "label": slot.label[:1].upper() + slot.label[1:]}
+        for slot in template_rules.slots(spec)
+        if slot.kind in ("text", "url")
+    ]
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+async def body(request: Request) -> Json:
+    """What the editor sent. Raises HTTPException."""
+    if int(request.headers.get("content-length") or 0) > MOST_BYTES:
+        raise HTTPException(413, "This automation is larger than one can be. Make two of it.")
+    try:
+        given = orjson.loads(await request.body())
+    except orjson.JSONDecodeError:
+        given = None
+    if not isinstance(given, dict):
+        raise HTTPException(400, "The page sent something that can't be read. Reload it and try once more.")
+    return given
+
+
+def drawable(definition: Any) -> bool:
+    """Whether the editor can draw it: as deep as it goes, every part has its kind."""
+    return (
+        isinstance(definition, dict)
+        and _parts(definition.get("triggers", []))
+        and _conditions(definition.get("when", []))
+        and isinstance(definition.get("settings", {}), dict)
+        and _parts(definition.get("steps", []))
+        and all(_drawable(said) for _, said in words.walk(definition.get("steps", [])))
+    )
+
+
+def _parts(said: Any) -> bool:
+    return isinstance(said, list) and all(isinstance(one, dict) and len(one) == 1 for one in said)
+
+
+def _conditions(said: Any) -> bool:
+    if not _parts(said):
+        return False
+    inner = [(kind, given) for one in said for kind, given in one.items() if kind in ("not", "any", "all")]
+    return all(_conditions([given] if kind == "not" else given) for kind, given in inner)
+
+
+def _drawable(said: Mapping[str, Any]) -> bool:
+    [(kind, given)] = said.items()
+    if kind == "branch":
+        cases = isinstance(given, list) and all(isinstance(case, dict) for case in given)
+        return cases and all(_conditions(case.get("when", [])) and _parts(case.get("steps", [])) for case in given)
+    if kind not in forms.STEPS or not isinstance(given, dict):
+        return kind in ("wait", "note") and isinstance(given, str)
+    lists = [given.get(name, []) for name in ("choices", "buttons", "sections")]
+    rows = [row for section in lists[2] if isinstance(section, dict) for row in section.get("rows", [])]
+    lanes = [given[name] for name, _ in forms.STEPS[kind].get("lanes", ()) if given.get(name) is not None]
+    return (
+        all(isinstance(one, list) and all(isinstance(row, dict) for row in one) for one in [*lists, rows])
+        and all(map(_parts, lanes))
+    )  # fmt: skip
+
+
+async def definition_of(given: Json) -> Json:
+    definition = given.get("definition")
+    if not drawable(definition):
+        raise HTTPException(400, "The page sent a definition that can't be read. Reload it and try once more.")
+    assert isinstance(definition, dict)
+    return definition
+
+
+# --- what a draft comes to ------------------------------------------------------------------------------------------
+
+
+def problems(definition: Any, here: Known) -> list[Problem]:
+    """What keeps it from being published, then what should be looked at."""
+    try:
+        return list(check(schema.read(definition), here))
+    except Unfit as error:
+        return list(error.problems)
+
+
+def as_json(found: Problem) -> Json:
+    """The place is seen in the flow, so that the sentence needn't say it."""
+    says = found.says.removeprefix(where(found.path))
+    return {"path": list(found.path), "says": says[:1].upper() + says[1:], "warning": found.level == "warning"}
+
+
+def previews(definition: Json, keys: list[Any], here: Surroundings) -> dict[str, str]:
+    """The bubbles of these steps, as HTML, by path."""
+    wanted, drawn = set(map(str, keys)), {}
+    for path, said in words.walk(definition.get("steps", [])):
+        key = "/" + "/".join(map(str, path))
+        [(kind, given)] = said.items()
+        if key in wanted and kind in ("send", "ask"):
+            try:
+                message = given if kind == "send" else words.question(given)
+                drawn[key] = draw(message, here)
+            except words.UNREADABLE:
+                drawn[key] = ""
+    return drawn
+
+
+def draw(message: Json, here: Surroundings, *, playing: bool = False) -> str:
+    template = message.get("template") or {}
+    spec = here.templates.get((str(template.get("name")), str(template.get("language"))))
+    if message.get("type") == "template" and spec is not None:
+        values = {key: value for key, value in (template.get("values") or {}).items() if isinstance(value, str)}
+        bubble = template_words.bubble(spec, values)
+        choices: list[Any] = []
+    else:
+        bubble = words.bubble(message)
+        choices = [{**row, "title": str(row.get("title") or "…")} for row in words.rows(message)]
+        if message.get("type") == "template":
+            bubble = words.bubble({"text": f"The template “{template.get('name') or '…'}”"})
+    return environment.get_template("automations/bubble.html").render(
+        bubble=bubble, choices=choices, listed=message.get("type") == "list", playing=playing
+    )
+
+
+# --- YAML -----------------------------------------------------------------------------------------------------------
+
+
+def to_yaml(definition: Json) -> str:
+    """As people write it; a draft that isn't fit as it stands."""
+    try:
+        return schema.to_yaml(schema.read(definition))
+    except Unfit:
+        return notation.write(definition)
+
+
+def of_yaml(text: str, here: Known) -> tuple[Json | None, list[Json]]:
+    """The definition, if it can be drawn, and what is wrong by line."""
+    try:
+        data = schema.parsed(text)
+    except Unfit as error:
+        found = error.problems
+        return None, [{**as_json(one), "line": _line_said(one.says), "where": ""} for one in found]
+    try:
+        definition = schema.read(data)
+        found = tuple(check(definition, here))
+    except Unfit as error:
+        definition, found = data, error.problems
+    lines = Lines(text)
+    told = [{**as_json(one), "line": lines.of(one.path), "where": words.place(one.path)} for one in found]
+    return (definition if drawable(definition) else None), told
+
+
+def _line_said(says: str) -> int | None:
+    number = says.removeprefix("Line ").split(":")[0]
+    return int(number) if says.startswith("Line ") and number.isdecimal() else None
+
+
+class Lines:
+    """Where the parts of a YAML text stand."""
+
+    def __init__(self, text: str) -> None:
+        try:
+            self._root = yaml.compose(text, Loader=notation.Loader)
+        except (yaml.YAMLError, RecursionError):
+            self._root = None
+
+    def of(self, path: Path) -> int | None:
+        """The line, from 1, of what a path leads to, or of what is nearest around it."""
+        node, line = self._root, None
+        for part in path:
+            found: yaml.Node | None = None
+            if isinstance(node, yaml.MappingNode):
+                for key, value in node.value:
+                    if key.value == str(part):
+                        found, line = value, key.start_mark.line + 1
+            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+                found = node.value[part]
+                line = found.start_mark.line + 1
+            if found is None:
+                break
+            node = found
+        return line
+
+
+# --- the test panel -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where a simulated conversation takes place: the first number that the automation is for."""
+
+    facts: Facts
+    hours: Hours
+    pause: timedelta
+
+
+async def scene(tx: Tx, organisation_id: int, definition: Json, now: datetime) -> Scene:
+    chosen = (definition.get("settings") or {}).get("numbers")
+    everywhere = await numbers.numbers(tx, organisation_id)
+    mine = [one for one in everywhere if not isinstance(chosen, list) or one.id in chosen] or everywhere
+    settings = await automations.settings(tx, mine[0].id) if mine else None
+    zone = ZoneInfo(settings.zone) if settings and settings.zone else ZoneInfo("UTC")
+    name = mine[0].name if mine else "Your number"
+    facts = Facts(now.astimezone(zone), dict(CUSTOMER), {"name": name}, window_open=False)
+    hours = Hours.of(settings.hours if settings else None)
+    return Scene(facts, hours, settings.pause if settings else simulate.PAUSE)
+
+
+def event(given: Json) -> simulate.Event | None:
+    """What whoever plays let happen. Raises ValueError."""
+    if given.get("said"):
+        return simulate.Said(Turn((str(given["said"])[:4096],), ("text",)))
+    if given.get("choice"):
+        title = str(given.get("title") or "")
+        return simulate.Said(Turn((title,), ("interactive",), choice=str(given["choice"]), title=title))
+    if given.get("passed"):
+        return simulate.Passed(duration(str(given["passed"])))
+    if given.get("replied") in ("phone", "inbox"):
+        return simulate.Replied(given["replied"])
+    if given.get("handed"):
+        return simulate.HandedBack()
+    if given.get("started"):
+        return simulate.Happened(Happening("api"))
+    if given.get("tagged"):
+        return simulate.Happened(Happening("tag_added", tag=str(given["tagged"])))
+    if given.get("came"):
+        ok = given["came"] == "ok"
+        return Came(ok, _came(given.get("value")) if ok else {"error": "It didn't answer.", "status": None})
+    return None
+
+
+def _came(value: Any) -> Json:
+    """What a call, a bot or an agent answers, each reading its own part."""
+    text = str(value or "").strip()
+    try:
+        body = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        body = text
+    said = [{"type": "text", "text": text}] if text and isinstance(body, str) else []
+    return {
+        "status": 200, "body": body, "messages": said, "tags": {"add": [], "remove": []}, "fields": {}, "vars": {},
+        "assign": None, "note": None, "release": None, "end": False, "held": None,
+    }  # fmt: skip
+
+
+def play(definition: Json, given: Json, where: Scene) -> tuple[Json, tuple[Did, ...]]:
+    """Raises Unfit, ValueError for what can't be played."""
+    program = Program.of(schema.read(definition))
+    what = event(given)
+    if what is None:
+        raise ValueError("Nothing happened. Write something as the customer would.")
+    state = given.get("state")
+    try:
+        return simulate.talk(
+            program, state if isinstance(state, dict) else None, what, where.facts, hours=where.hours, pause=where.pause
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("The steps have changed under this conversation. Begin it anew.") from error
+
+
+def cursor(definition: Json, state: Json) -> list[Any] | None:
+    """The path, through the definition, of the step where the conversation waits."""
+    run = state.get("run") or next(iter(state.get("asleep") or ()), None)
+    at = run.get("cursor") if run else None
+    return next((list(path) for path, _ in words.walk(definition["steps"]) if path_of(path) == at), None)
+
+
+# --- publishing -----------------------------------------------------------------------------------------------------
+
+
+def publishing(found: Automation, here: Known) -> Json:
+    """What would be published, in words."""
+    told = problems(found.draft, here)
+    bad = [one for one in told if one.level == "error"]
+    return {
+        "bad": bad,
+        "doubtful": [one for one in told if one.level != "error"],
+        "changes": [] if bad else words.changes(found.definition, schema.read(found.draft)),
+    }

@@ -1,0 +1,470 @@
+"""The pages of automations: the list, the library, the editor, versions, what they did, and a rehearsal."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from twinline.accounts import queries as accounts
+from twinline.accounts.gate import viewer_of, writer_of
+from twinline.app import App
+from twinline.automations import approvals, builder, forms, known, notation, queries, service, starters, views, words
+from twinline.automations.forms import CATALOGUE
+from twinline.automations.models import Automation, NoSuchAutomation, Run
+from twinline.automations.problems import Unfit
+from twinline.automations.rehearsing import Rehearsal
+from twinline.db import Tx
+from twinline.kit.html import environment, render, see_other
+from twinline.numbers import queries as numbers
+from twinline.rules.refusal import Refused
+from twinline.sending import handles
+from twinline.sending import service as sending
+
+WRITERS_ONLY: Final = "Your role may look at automations but not change them. Ask an owner or administrator."
+CHANGED: Final = (
+    "Somebody else changed this automation meanwhile. Reload the page to see it; copy the YAML first if you want to "
+    "keep what you wrote."
+)
+RUNS: Final = 30
+MOST_FILE: Final = 101 * 1024 * 1024
+LANGUAGES: Final = {"en": "English", "es": "Español", "pt": "Português"}
+EMPTY: Final[dict[str, Any]] = {"triggers": [], "steps": []}
+Doing = Callable[[Tx, int, int, datetime], Awaitable[Any]]
+
+
+def routes(app: App) -> list[BaseRoute]:
+    pages = _Pages(app)
+    one = "/automations/{automation:int}"
+    return [
+        Route("/automations", pages.list, methods=["GET"]),
+        Route("/automations", pages.create, methods=["POST"]),
+        Route("/automations/new", pages.library),
+        Route("/automations/import", pages.import_, methods=["POST"]),
+        Route("/automations/media", pages.media, methods=["POST"]),
+        Route("/automations/runs", pages.runs),
+        Route("/automations/runs/{number:int}/{run:int}", pages.run),
+        Route("/automations/runs/{number:int}/{run:int}/end", pages.end_run, methods=["POST"]),
+        Route("/automations/approvals", pages.approvals),
+        Route("/automations/approvals/{number:int}/{approval:int}", pages.decide, methods=["POST"]),
+        Route(one, pages.editor),
+        Route(f"{one}/draft", pages.draft, methods=["POST"]),
+        Route(f"{one}/yaml", pages.yaml, methods=["POST"]),
+        Route(f"{one}/try", pages.play, methods=["POST"]),
+        Route(f"{one}/publish", pages.publish, methods=["GET", "POST"]),
+        Route(f"{one}/export.yaml", pages.export),
+        Route(f"{one}/versions", pages.versions),
+        Route(f"{one}/versions/{{version:int}}", pages.restore, methods=["POST"]),
+        Route(f"{one}/runs", pages.runs),
+        Route(f"{one}/rehearsal", pages.rehearsal),
+        Route(f"{one}/enable", pages.enable, methods=["POST"]),
+        Route(f"{one}/move", pages.move, methods=["POST"]),
+        Route(f"{one}/copy", pages.copy, methods=["POST"]),
+        Route(f"{one}/archive", pages.archive, methods=["POST"]),
+    ]
+
+
+class _Pages:
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    # --- the list -----------------------------------------------------------------------------------------------------
+
+    async def list(self, request: Request) -> Response:
+        return await self._list(request)
+
+    async def _list(self, request: Request, problem: str = "", status: int = 200) -> Response:
+        viewer = viewer_of(request)
+        async with self._app.db.transaction() as tx:
+            found = await queries.automations(tx, viewer.organisation_id)
+            tallies = await views.tallies(tx, viewer.organisation_id, self._app.clock.now())
+            waiting = await approvals.waiting(tx, viewer.organisation_id, limit=100)
+            places = {one.id: one.name for one in await numbers.numbers(tx, viewer.organisation_id)}
+        return render(
+            request,
+            "automations/list.html",
+            status=status,
+            found=found,
+            tallies=tallies,
+            waiting=len(waiting),
+            places=places,
+            problem=problem,
+            words=words,
+            forms=forms,
+        )
+
+    async def library(self, request: Request) -> Response:
+        return self._library(request)
+
+    def _library(self, request: Request, text: str = "", told: Any = (), status: int = 200) -> Response:
+        writer_of(request, WRITERS_ONLY)
+        chosen = request.query_params.get("language", "en")
+        return render(
+            request,
+            "automations/library.html",
+            status=status,
+            language=chosen if chosen in LANGUAGES else "en",
+            languages=LANGUAGES,
+            starters=starters.in_language(chosen if chosen in LANGUAGES else "en"),
+            text=text,
+            told=told,
+            words=words,
+            forms=forms,
+        )
+
+    async def create(self, request: Request) -> Response:
+        """From a starter (``starter``, ``language``), or with nothing in it."""
+        async with request.form() as form:
+            key, language = str(form.get("starter", "")), str(form.get("language", "en"))
+        chosen = starters.starter(key, language) if key else None
+        if key and chosen is None:
+            raise HTTPException(404)
+        begun = dict(chosen.definition) if chosen else {"name": "New automation", **EMPTY}
+        return await self._made(request, begun)
+
+    async def _made(self, request: Request, definition: dict[str, Any]) -> Response:
+        """A new one, under a name that is free."""
+        viewer, now = writer_of(request, WRITERS_ONLY), self._app.clock.now()
+        async with self._app.db.transaction() as tx:
+            taken = {one.name.lower() for one in await queries.automations(tx, viewer.organisation_id)}
+            name = str(definition.get("name") or "New automation")[: service.LONGEST_NAME - 4]
+            free = (f"{name} {count}" for count in range(2, 1000))
+            definition = {**definition, "name": name if name.lower() not in taken else _first(free, taken)}
+            try:
+                made = await service.create(tx, viewer.organisation_id, definition, viewer.user_id, now)
+            except Refused as refused:
+                raise HTTPException(422, _said(refused)) from refused
+        return see_other(f"/automations/{made}")
+
+    async def import_(self, request: Request) -> Response:
+        """A YAML file, or its text."""
+        viewer = writer_of(request, WRITERS_ONLY)
+        if int(request.headers.get("content-length") or 0) > 4 * notation.LONGEST:
+            raise HTTPException(413, "This file is larger than an automation can be.")
+        async with request.form(max_files=1, max_part_size=2 * notation.LONGEST) as form:
+            file, text = form.get("file"), str(form.get("text", ""))
+            if isinstance(file, UploadFile) and file.filename:
+                text = (await file.read()).decode("utf-8-sig", "replace")
+        async with self._app.db.transaction() as tx:
+            here = await known.known(tx, viewer.organisation_id)
+        definition, told = builder.of_yaml(text.replace("\r\n", "\n"), here)
+        if definition is None:
+            return self._library(request, text, told or [{"line": None, "says": "There is nothing in it."}], 422)
+        return await self._made(request, definition)
+
+    async def enable(self, request: Request) -> Response:
+        async with request.form() as form:
+            on = form.get("on") == "yes"
+
+        async def doing(tx: Tx, organisation: int, automation: int, now: datetime) -> None:
+            await service.enable(tx, organisation, automation, on, now, by=viewer_of(request).user_id)
+
+        return await self._do(request, doing)
+
+    async def move(self, request: Request) -> Response:
+        async with request.form() as form:
+            place = str(form.get("to", ""))
+        if not place.isdecimal():
+            raise HTTPException(422, "This isn't a place in the list. Reload the page.")
+
+        async def doing(tx: Tx, organisation: int, automation: int, now: datetime) -> None:
+            await service.move(tx, organisation, automation, int(place))
+
+        return await self._do(request, doing)
+
+    async def archive(self, request: Request) -> Response:
+        async def doing(tx: Tx, organisation: int, automation: int, now: datetime) -> None:
+            await service.archive(tx, organisation, automation, now, by=viewer_of(request).user_id)
+
+        return await self._do(request, doing)
+
+    async def _do(self, request: Request, doing: Doing) -> Response:
+        """Something with an automation; then the list."""
+        viewer = writer_of(request, WRITERS_ONLY)
+        try:
+            async with self._app.db.transaction() as tx:
+                await doing(tx, viewer.organisation_id, request.path_params["automation"], self._app.clock.now())
+        except NoSuchAutomation as error:
+            raise HTTPException(404) from error
+        except Refused as refused:
+            return await self._list(request, _said(refused), 200 if request.headers.get("hx-request") else 409)
+        if request.headers.get("hx-request"):
+            return await self._list(request)
+        return see_other("/automations")
+
+    async def copy(self, request: Request) -> Response:
+        writer_of(request, WRITERS_ONLY)
+        async with self._app.db.transaction() as tx:
+            one = await _automation(tx, request)
+        return await self._made(request, {**one.draft, "name": one.name})
+
+    # --- the editor ---------------------------------------------------------------------------------------------------
+
+    async def editor(self, request: Request) -> Response:
+        viewer = viewer_of(request)
+        async with self._app.db.transaction() as tx:
+            one = await _automation(tx, request)
+            here = await builder.surroundings(tx, viewer.organisation_id, one.name)
+        draft = one.draft if builder.drawable(one.draft) else {**EMPTY, "name": one.name}
+        data = {
+            "definition": draft,
+            "catalogue": CATALOGUE,
+            "known": here.offered,
+            "problems": [builder.as_json(found) for found in builder.problems(draft, here.known)],
+            "sentences": words.sentences(draft),
+            "draft_at": one.draft_at.isoformat(),
+            "readonly": not viewer.may_write,
+        }
+        return render(request, "automations/editor.html", one=one, tab="flow", data=data)
+
+    async def draft(self, request: Request) -> Response:
+        """What the draft comes to; ``keep``: and it is kept."""
+        viewer, given = viewer_of(request), await builder.body(request)
+        definition, now = await builder.definition_of(given), self._app.clock.now()
+        kept_at, refused = str(given.get("draft_at") or ""), None
+        async with self._app.db.transaction() as tx:
+            one = await _automation(tx, request)
+            here = await builder.surroundings(tx, viewer.organisation_id, one.name)
+        if given.get("keep"):
+            writer_of(request, WRITERS_ONLY)
+            if one.draft_at.isoformat() != kept_at:
+                raise HTTPException(409, CHANGED)
+            try:
+                async with self._app.db.transaction() as tx:
+                    await service.save(tx, viewer.organisation_id, one.id, definition, now, by=viewer.user_id)
+                kept_at = now.isoformat()
+            except NoSuchAutomation as error:
+                raise HTTPException(404) from error
+            except Refused as error:
+                refused = _said(error)
+        told = [builder.as_json(found) for found in builder.problems(definition, here.known)]
+        if refused:
+            told = [one for one in told if one["path"] != ["name"]]
+            told.insert(0, {"path": ["name"], "says": refused, "warning": False})
+        opened = given.get("open")
+        return JSONResponse(
+            {
+                "problems": told,
+                "sentences": words.sentences(definition),
+                "previews": builder.previews(definition, opened if isinstance(opened, list) else [], here),
+                "draft_at": kept_at,
+                "kept": bool(given.get("keep")) and refused is None,
+            }
+        )
+
+    async def yaml(self, request: Request) -> Response:
+        """The definition as YAML, or YAML as a definition; nothing is kept."""
+        viewer, given = viewer_of(request), await builder.body(request)
+        async with self._app.db.transaction() as tx:
+            here = await known.known(tx, viewer.organisation_id)
+        if "yaml" in given:
+            definition, told = builder.of_yaml(str(given["yaml"]), here)
+            return JSONResponse({"definition": definition, "problems": told})
+        text = builder.to_yaml(await builder.definition_of(given))
+        return JSONResponse({"yaml": text, "problems": builder.of_yaml(text, here)[1]})
+
+    async def play(self, request: Request) -> Response:
+        """A word of the simulated customer's, and what the automation makes of it."""
+        viewer, given = viewer_of(request), await builder.body(request)
+        definition, now = await builder.definition_of(given), self._app.clock.now()
+        async with self._app.db.transaction() as tx:
+            one = await _automation(tx, request)
+            here = await builder.surroundings(tx, viewer.organisation_id, one.name)
+            where = await builder.scene(tx, viewer.organisation_id, definition, now)
+        try:
+            state, did = builder.play(definition, given, where)
+        except Unfit as error:
+            first = error.problems[0].says
+            raise HTTPException(422, f"It can't be tried yet. {first}") from error
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        drawn = [(each, builder.draw(each.message, here, playing=True) if each.message else "") for each in did]
+        html = environment.get_template("automations/played.html").render(given=given, drawn=drawn, state=state)
+        return JSONResponse({"state": state, "html": html, "cursor": builder.cursor(definition, state)})
+
+    async def publish(self, request: Request) -> Response:
+        """What would change, in words; POST: it does."""
+        viewer, now = writer_of(request, WRITERS_ONLY), self._app.clock.now()
+        async with self._app.db.transaction() as tx:
+            one = await _automation(tx, request)
+            here = await known.known(tx, viewer.organisation_id)
+            if request.method == "GET":
+                shown = builder.publishing(one, here)
+                return render(request, "automations/publishing.html", one=one, **shown)
+            async with request.form() as form:
+                on = form.get("on") == "yes"
+            try:
+                version = await service.publish(tx, viewer.organisation_id, one.id, viewer.user_id, now)
+                if on and not one.enabled:
+                    await service.enable(tx, viewer.organisation_id, one.id, True, now, by=viewer.user_id)
+            except Unfit as error:
+                raise HTTPException(422, error.problems[0].says) from error
+        return see_other(f"/automations/{one.id}?published={version}")
+
+    async def export(self, request: Request) -> Response:
+        async with self._app.db.transaction() as tx:
+            one = await _automation(tx, request)
+            version = request.query_params.get("version", "")
+            definition: dict[str, Any] | None = one.draft
+            if version.isdecimal():
+                definition = await queries.definition(tx, one.organisation_id, one.id, int(version))
+        if definition is None:
+            raise HTTPException(404)
+        named = f"attachment; filename*=UTF-8''{quote(one.name, safe='')}.yaml"
+        return Response(
+            builder.to_yaml(definition), media_type="application/yaml", headers={"content-disposition": named}
+        )
+
+    async def versions(self, request: Request) -> Response:
+        async with self._app.db.transaction() as tx:
+            one = await _automation(tx, request)
+            found = await queries.versions(tx, one.organisation_id, one.id)
+            names = {user.id: user.name for user in await accounts.users(tx, one.organisation_id)}
+            kept = {
+                each.version: await queries.definition(tx, one.organisation_id, one.id, each.version) for each in found
+            }
+        told = [
+            (each, names.get(each.made_by or 0), words.changes(kept.get(each.version - 1), kept[each.version] or {}))
+            for each in found
+        ]
+        return render(request, "automations/versions.html", one=one, tab="versions", told=told)
+
+    async def restore(self, request: Request) -> Response:
+        """An older version becomes the draft; what runs stays."""
+        viewer, now = writer_of(request, WRITERS_ONLY), self._app.clock.now()
+        async with self._app.db.transaction() as tx:
+            one = await _automation(tx, request)
+            kept = await queries.definition(tx, one.organisation_id, one.id, request.path_params["version"])
+            if kept is None:
+                raise HTTPException(404)
+            try:
+                await service.save(tx, one.organisation_id, one.id, kept, now, by=viewer.user_id)
+            except Refused as refused:
+                raise HTTPException(422, _said(refused)) from refused
+        return see_other(f"/automations/{one.id}")
+
+    async def media(self, request: Request) -> Response:
+        """Keeps a file under one handle, for each of the organisation's numbers."""
+        viewer, now = writer_of(request, WRITERS_ONLY), self._app.clock.now()
+        if int(request.headers.get("content-length") or 0) > MOST_FILE:
+            raise HTTPException(413, "The file is larger than WhatsApp takes (100 MB).")
+        async with request.form(max_files=1) as form:
+            file = form.get("file")
+            if not isinstance(file, UploadFile) or not file.filename:
+                raise HTTPException(400, "There is no file in what was sent. Choose one and try again.")
+            draft = await sending.attach(self._app, await file.read(), file.filename, "", None)
+            name = file.filename
+        async with self._app.db.transaction() as tx:
+            handle = None
+            for number in await numbers.numbers(tx, viewer.organisation_id):
+                handle = await handles.keep(tx, number.id, draft, now, handle)
+        return JSONResponse({"handle": handle, "type": draft.type, "filename": name})
+
+    # --- what they did ------------------------------------------------------------------------------------------------
+
+    async def runs(self, request: Request) -> Response:
+        """Of one automation, or of all."""
+        viewer, asked = viewer_of(request), request.query_params.get("before", "")
+        automation_id = request.path_params.get("automation")
+        async with self._app.db.transaction() as tx:
+            one = await _automation(tx, request) if automation_id is not None else None
+            found = await queries.runs(
+                tx, viewer.organisation_id, automation_id,
+                before=int(asked) if asked.isdecimal() else None, limit=RUNS + 1,
+            )  # fmt: skip
+        template = "automations/rows.html" if request.headers.get("hx-request") else "automations/runs.html"
+        return render(request, template, one=one, tab="runs", found=found[:RUNS], more=len(found) > RUNS)
+
+    async def run(self, request: Request) -> Response:
+        async with self._app.db.transaction() as tx:
+            found = await self._run(tx, request)
+            definition = await queries.definition(tx, found.organisation_id, found.automation_id, found.version)
+            lines = await queries.log(tx, found.number_id, found.contact_id, 200)
+        steps = words.by_path(definition or {})
+        return render(
+            request,
+            "automations/run.html",
+            run=found,
+            trace=_trace(found, steps),
+            lines=[line for line in reversed(lines) if line.run_id == found.id],
+            standing=steps.get(str(found.run.get("cursor") or "")),
+            forms=forms,
+        )
+
+    async def end_run(self, request: Request) -> Response:
+        viewer, now = writer_of(request, WRITERS_ONLY), self._app.clock.now()
+        async with self._app.db.transaction() as tx:
+            found = await self._run(tx, request)
+            await service.end_run(tx, found.number_id, found.id, now, by=viewer.user_id)
+        return see_other(f"/automations/runs/{found.number_id}/{found.id}")
+
+    async def _run(self, tx: Tx, request: Request) -> Run:
+        found = await queries.run(tx, request.path_params["number"], request.path_params["run"])
+        if found is None or found.organisation_id != viewer_of(request).organisation_id:
+            raise HTTPException(404)
+        return found
+
+    async def rehearsal(self, request: Request) -> Response:
+        """On chats that have been: what people answered, and what it would have said. Nothing is sent."""
+        viewer = viewer_of(request)
+        async with self._app.db.transaction() as tx:
+            one = await _automation(tx, request)
+            shown = await Rehearsal(self._app, tx, viewer.organisation_id).of(one, request.query_params)
+        return render(request, "automations/rehearsal.html", one=one, tab="rehearsal", **shown)
+
+    # --- answers that wait for a person -------------------------------------------------------------------------------
+
+    async def approvals(self, request: Request) -> Response:
+        return await self._approvals(request)
+
+    async def _approvals(self, request: Request, decided: Any = None) -> Response:
+        viewer = viewer_of(request)
+        async with self._app.db.transaction() as tx:
+            found = await approvals.waiting(tx, viewer.organisation_id, limit=50)
+            asked = await views.last_words(tx, [(each.number_id, each.contact_id) for each in found])
+        return render(request, "automations/approvals.html", found=found, asked=asked, decided=decided)
+
+    async def decide(self, request: Request) -> Response:
+        viewer = writer_of(request, "Your role may read but not answer. Ask an owner or administrator.")
+        number_id, approval_id = request.path_params["number"], request.path_params["approval"]
+        async with request.form() as form:
+            approve, text = form.get("approve") == "yes", str(form.get("text", ""))
+        async with self._app.db.transaction() as tx:
+            if await numbers.number(tx, viewer.organisation_id, number_id) is None:
+                raise HTTPException(404)
+            decided = await approvals.decide(
+                self._app, tx, number_id, approval_id, approve, viewer.user_id, text or None
+            )
+        return await self._approvals(request, decided)
+
+
+# --- small things -----------------------------------------------------------------------------------------------------
+
+
+async def _automation(tx: Tx, request: Request) -> Automation:
+    found = await queries.automation(tx, viewer_of(request).organisation_id, request.path_params["automation"])
+    if found is None or found.archived_at is not None:
+        raise HTTPException(404, "This automation isn't there any more: somebody has removed it.")
+    return found
+
+
+def _trace(run: Run, steps: dict[str, str]) -> list[dict[str, Any]]:
+    """When and what; the path of a step is its sentence."""
+    return [
+        {"at": datetime.fromtimestamp(at, run.began_at.tzinfo), "says": steps.get(str(said), str(said)),
+         "step": str(said) in steps, "path": str(said)}
+        for at, said in run.trace
+    ]  # fmt: skip
+
+
+def _first(names: Iterable[str], taken: set[str]) -> str:
+    return next(name for name in names if name.lower() not in taken)
+
+
+def _said(refused: Refused) -> str:
+    return f"{refused.refusal.text} {refused.refusal.what_to_do}".strip()
