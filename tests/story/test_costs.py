@@ -1,19 +1,8 @@
 """What messages cost, against a simulator that has its own reading of Meta's price list."""
 
-from collections.abc import Iterator
-
 import httpx
-import pytest
 from tests.fixtures.patience import eventually
-from tests.story.conftest import Operator, Phone, browser, data_folder, processes
-
-
-@pytest.fixture
-def operator() -> Iterator[Operator]:
-    """Somebody with an empty folder, in which the database comes to live as well."""
-    with data_folder() as folder:
-        yield Operator(folder)
-        assert eventually(lambda: processes(folder), lambda found: not found) == []
+from tests.story.conftest import Operator, Phone, browser
 
 
 def test_replies_are_counted_and_priced_and_who_comes_by_an_ad_is_free(operator: Operator) -> None:

@@ -1,17 +1,8 @@
 """Meta refuses, at once or later: what stands still is shown, waits, and goes on when somebody lets it."""
 
-from collections.abc import Iterator
-
 import httpx
-import pytest
 from tests.fixtures.patience import eventually
-from tests.story.conftest import Operator, Phone, Up, browser, data_folder
-
-
-@pytest.fixture
-def operator() -> Iterator[Operator]:
-    with data_folder() as folder:
-        yield Operator(folder)
+from tests.story.conftest import Operator, Phone, Up, browser
 
 
 def fault(up: Up, **more: object) -> None:
