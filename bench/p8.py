@@ -17,6 +17,7 @@ The reference is one ``INSERT … SELECT`` of as many rows into the same table, 
 
 import asyncio
 import json
+import multiprocessing
 import os
 import resource
 import subprocess
@@ -181,8 +182,10 @@ def _in_a_process(on: Platform, step: str) -> Taken:
 
 
 def _measured(step: str, folder: Path, url: str) -> None:
-    """What it took, also of processes that it started; they are over when it is."""
+    """What it took, also of processes that it started."""
     ours, clock = asyncio.run(_work(step, folder, url))
+    for child in multiprocessing.active_children():
+        child.join()
     itself, others = (resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     ours += others.ru_utime + others.ru_stime
     print(json.dumps([ours, clock, (itself.ru_maxrss + others.ru_maxrss) / 1024]))

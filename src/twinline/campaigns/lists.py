@@ -11,12 +11,13 @@ import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
+from multiprocessing import get_context
 from typing import Any, Final
 
 import orjson
-from anyio import to_process
 
 from twinline.app import App
 from twinline.kit import dialling, tables
@@ -214,11 +215,17 @@ async def _read_beside(
     options: Options | None,
     country: str,
 ) -> Reading:
-    """Reads a list while others go on: a thread that computes for seconds lets them wait for it again and again."""
+    """Reads a list while others go on: a thread that computes for seconds lets them wait for it again and again. The
+    other process is over when the list is read, and its memory is free.
+    """
     asked = files, organisation_id, file, about, data, options, country
     if len(data) < LARGE:
         return await asyncio.to_thread(_read, *asked)
-    return await to_process.run_sync(_read, *asked, cancellable=True)
+    beside = ProcessPoolExecutor(1, get_context("spawn"))
+    try:
+        return await asyncio.get_running_loop().run_in_executor(beside, _read, *asked)
+    finally:
+        beside.shutdown(wait=False, cancel_futures=True)
 
 
 def _read(
