@@ -168,6 +168,11 @@ def test_what_is_written_reads_well_and_is_quoted_where_others_would_misread_it(
             "Step 1: a call needs an address that begins with https:// and its host.",
         ),
         ({"call": {"url": "/orders"}}, "steps.0.call", "Step 1: a call needs an address that begins with https://"),
+        (
+            {"branch": [{"when": [{"var": {"name": "a", "is": None}}], "steps": []}]},
+            "steps.0.branch.0.when.0.var",
+            "Step 1, case 1, condition 1: it is compared by one of is, is_not, contains, empty, above, below, after,",
+        ),
         ({"set": {"to": "x"}}, "steps.0.set", "Step 1: a set needs a field of the contact, or a var of the"),
         ({"tag": {}}, "steps.0.tag", "Step 1: a tag needs tags to add or to remove."),
         ({"note": "a\0"}, "steps.0.note", "Step 1: there is a character that can't be kept."),
@@ -211,6 +216,18 @@ def test_a_schedule_that_would_write_to_everybody_is_refused() -> None:
         )
     ]
     assert schema.read({**daily, "when": [{"any": [{"tag": "vip"}]}]})
+
+
+def test_a_schedule_needs_a_day_that_there_is() -> None:
+    on = {
+        **with_steps({"note": "x"}),
+        "when": [{"tag": "vip"}],
+        "triggers": [{"schedule": {"at": "9", "date": "2026-02-30"}}],
+    }
+    assert [says for _, says in told(on)] == [
+        "Trigger 1: “at” is a time like 09:00.",
+        "Trigger 1: a date is written like 2026-12-24.",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,6 @@ _PATTERNS: Final = {
     "at": "is a time like 09:00",
     "from": "is a time like 09:00",
     "to": "is a time like 09:00",
-    "date": "is a date like 2026-12-24",
     "name": "is a name like order or order.status",
     "tools": "can be tag, assign, set, note, release, end, or call: with a connection's name",
 }

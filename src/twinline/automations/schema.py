@@ -7,7 +7,8 @@ there is a template of that name, `check` looks at.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias, Union
 
 from pydantic import (
@@ -78,6 +79,13 @@ def _length(text: str) -> str:
     return text.replace(" ", "").lower()
 
 
+def _date(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise _refuse("a date is written like 2026-12-24") from error
+
+
 def _language(text: str) -> str:
     try:
         return contacts.language(text)
@@ -93,10 +101,10 @@ Filled = Annotated[str, AfterValidator(_templated), Field(max_length=4096)]
 Length = Annotated[
     str,
     AfterValidator(_length),
-    Field(pattern=None, description="A length of time: 45s, 10m, 2h or 1d.", examples=["30m"]),
+    Field(description="A length of time: 45s, 10m, 2h or 1d.", examples=["30m"]),
 ]
 Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["09:00"])]
-Date = Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$", examples=["2026-12-24"])]
+Date = Annotated[str, AfterValidator(_date), Field(examples=["2026-12-24"])]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Language = Annotated[str, AfterValidator(_language), Field(examples=["pt_BR"])]
 Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Small letters, digits and _.")]
@@ -129,7 +137,7 @@ def _model(name: str, key: str, shape: Any) -> type[Part]:
 def _either(kinds: Mapping[str, Any], noun: str) -> Any:
     """An object with one key, which is its kind: a type for pydantic, and its JSON Schema.
 
-    A union's name for its members stands in the paths of errors; `_path` knows ours by their first character.
+    A union's name for its members stands in the paths of errors; `problems` knows ours by their first character.
     """
 
     def checked(value: Any) -> Any:
@@ -449,8 +457,8 @@ OpenOrClosed = Literal["open", "closed"]
 Words = Templated | Annotated[list[Templated], Field(min_length=1, max_length=50)]
 
 
-def _any_of(part: Part, names: Sequence[str], says: str) -> None:
-    if not part.model_fields_set & {name.replace("is", "is_") if name == "is" else name for name in names}:
+def _any_of(part: Part, names: Iterable[str], says: str) -> None:
+    if all(getattr(part, name) is None for name in names):
         raise _refuse(says)
 
 
@@ -463,7 +471,7 @@ class TextTest(Part):
 
     @model_validator(mode="after")
     def _some(self) -> Self:
-        _any_of(self, tuple(matching.WAYS), f"a text is compared with one of {', '.join(matching.WAYS)}")
+        _any_of(self, TextTest.model_fields, f"a text is compared with one of {', '.join(matching.WAYS)}")
         return self
 
 
@@ -485,7 +493,7 @@ class _Test(Part):
 
     @model_validator(mode="after")
     def _some(self) -> Self:
-        _any_of(self, tuple(matching.COMPARED), f"it is compared by one of {', '.join(matching.COMPARED)}")
+        _any_of(self, _Test.model_fields, f"it is compared by one of {', '.join(matching.COMPARED)}")
         return self
 
 

@@ -203,13 +203,11 @@ def _doubts(program: Program, known: Known) -> Iterator[Doubt]:
 
 
 def _unreached(program: Program) -> Iterator[Doubt]:
-    """The first of each row of steps that no way leads to."""
+    """The first of each row of steps that no way leads to; a row begins where its step is reached."""
     reached = _reached(program)
     for path in program.steps:
-        before, _, number = path.rpartition(".")
-        first = int(number) == 0 or f"{before}.{int(number) - 1}".lstrip(".") in reached
-        outer = not before or before.split(".branch")[0] in reached or any(one.startswith(before) for one in reached)
-        if path not in reached and first and outer:
+        row, dot, number = path.rpartition(".")
+        if path not in reached and f"{row}{dot}{int(number) - 1}" in reached:
             yield path, "warning", "no way leads here: what stands before it ends the conversation or never goes on"
 
 
