@@ -9,7 +9,7 @@ from tests.fixtures import wire
 from tests.fixtures.wire import Human
 from tests.sending.conftest import Shop, clock, meta, shop
 
-from twinline.automations import agent, approvals, knowledge
+from twinline.automations import agent, approvals, knowledge, outside
 from twinline.automations.outside import Again, Failed
 from twinline.contacts import service as contacts
 
@@ -143,6 +143,9 @@ async def test_a_chat_has_a_budget_for_a_day(shop: Shop) -> None:
         shop.clock.advance(hours=24)
         assert (await _answers(far, budget={"replies": 2}))["messages"]
         assert len(far.there.asked) == 3
+        shop.clock.advance(days=31)
+        await outside.sweep(shop.app)
+        assert await shop.value("SELECT count(*) FROM agent_use") == 0
 
 
 async def test_a_long_answer_is_divided_where_people_would(shop: Shop) -> None:

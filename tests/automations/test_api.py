@@ -121,6 +121,19 @@ async def test_nothing_is_started_while_a_person_has_the_floor(program: Program,
     assert (await program.is_refused(400, "POST", f"{chat}/floor/take", {"for": "soon"}))["code"] == "request.invalid"
 
 
+async def test_what_a_number_goes_by(program: Program) -> None:
+    where = f"{program.base}/automations/settings"
+    assert (await program.gets(where))["pause"] == 7200
+    hours = {"week": {"mon": [["09:00", "18:00"]]}}
+    words = [{"word": "#zurück", "does": "release"}]
+    changed = {"pause": 600, "hours": hours, "zone": "Europe/Lisbon", "phone_keywords": words}
+    assert (await program.http.patch(where, json=changed)).json() == {**changed, "language": ""}
+    assert (await program.http.patch(where, json={"pause": 0})).json() == {**changed, "language": "", "pause": 0}
+    assert (await program.http.patch(where, json={"hours": None})).json()["hours"] is None
+    for wrong in ({"zone": "Mars"}, {"hours": {"week": {"mon": [["9", "8"]]}}}, {"phone_keywords": [{"word": ""}]}):
+        assert refusal(await program.http.patch(where, json=wrong), 422)["code"].startswith("automation.")
+
+
 async def test_connections_never_show_what_they_prove_themselves_with(program: Program, shop: Shop) -> None:
     new = {
         "kind": "http",

@@ -1,14 +1,20 @@
 """HTTP calls of automations: what is put in stays what it is, what may pass is tried again, secrets stay at home."""
 
 import asyncio
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.automations.abroad import abroad
 from tests.sending.conftest import Shop, clock, meta, shop
 
 from twinline.automations import outside
+from twinline.automations.connections import Opened
 from twinline.automations.outside import Again, Failed
+from twinline.kit.outside import Outside
 
 __all__ = ["clock", "meta", "shop"]
 
@@ -82,6 +88,29 @@ async def test_nobody_leads_a_call_elsewhere(shop: Shop, url: str, order: str) -
         with pytest.raises(Failed):
             await outside.call(far.shop.app, one)
         assert not far.there.asked
+
+
+TILL = Opened("http", "Till", "https://shop.example.com/api", "", None, "s3cret", {})
+
+
+@given(
+    st.text(max_size=60) | st.sampled_from(["..", ".", "a/../../b", "?x=1", "#", "@evil.example.com", "%2e%2e", "\\"])
+)
+def test_whatever_is_put_into_an_address_stays_one_part_of_it(said: str) -> None:
+    app = cast(Any, SimpleNamespace(outside=Outside()))
+    try:
+        found = outside.address(
+            app, TILL, "/orders/{{message.text}}/lines?of={{message.text}}", {"message": {"text": said}}
+        )
+    except Failed:
+        assert said.strip() in (".", "..")
+        return
+    parts = urlsplit(found)
+    assert (parts.scheme, parts.netloc, parts.fragment) == ("https", "shop.example.com", "")
+    put = said.replace("\0", "").strip()
+    assert [unquote(part) for part in parts.path.split("/")] == ["", "api", "orders", put, "lines"]
+    assert parts.query.startswith("of=")
+    assert "&" not in parts.query
 
 
 async def test_only_what_may_pass_is_asked_again_and_not_for_longer_than_anybody_waits(shop: Shop) -> None:

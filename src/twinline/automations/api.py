@@ -3,7 +3,8 @@ places they ask, what agents may read, and answers that wait for a person.
 """
 
 import hashlib
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
 import orjson
@@ -19,6 +20,7 @@ from twinline.automations.known import known
 from twinline.automations.models import Automation as Row
 from twinline.automations.models import NoSuchAutomation
 from twinline.automations.models import Run as RunRow
+from twinline.automations.models import Settings as Chosen
 from twinline.automations.problems import Problem, Unfit
 from twinline.db import Tx
 from twinline.kit.api import BIGGEST_ID, ApiError, Id, In, Out, Text, errors
@@ -35,6 +37,7 @@ Reader = Annotated[Caller, key("automations:read")]
 Writer = Annotated[Caller, key("automations:write")]
 Runner = Annotated[Caller, key("automations:run")]
 ReadNumber = Annotated[int, number("automations:read")]
+WriteNumber = Annotated[int, number("automations:write")]
 RunNumber = Annotated[int, number("automations:run")]
 Recipient = Annotated[Text, Path(max_length=200, examples=["+351910000001"])]
 Cursor = Annotated[str | None, Query(pattern="^[0-9]{1,18}$", description="`next` of the page before.")]
@@ -131,6 +134,22 @@ class Reading(In):
     name: str = Field(max_length=60, description="By which an agent's step names it. What was there is replaced.")
     text: str = Field(max_length=knowledge.LONGEST)
     language: str = Field(default="", max_length=10, examples=["pt"])
+
+
+class ChangedSettings(In):
+    """What is left out stays."""
+
+    pause: int | None = Field(default=None, ge=0, le=604_800, description="Seconds, after a reply from the phone.")
+    hours: dict[str, Any] | None = Field(
+        default=None,
+        description="Of business: `week` by day, `holidays` by date; null: always open.",
+        examples=[{"week": {"mon": [["09:00", "18:00"]]}, "holidays": {"12-25": []}}],
+    )
+    zone: str | None = Field(default=None, max_length=60, examples=["Europe/Lisbon"])
+    language: str | None = Field(default=None, max_length=20)
+    phone_keywords: list[dict[str, Any]] | None = Field(
+        default=None, examples=[[{"word": "#sales", "does": "start", "automation": 12}]]
+    )
 
 
 # --- what is answered -----------------------------------------------------------------------------------------------
@@ -252,6 +271,22 @@ class Connection(Out):
 
 class MadeConnection(Connection):
     secret: str | None = Field(description="A bot's signing secret: shown this once.")
+
+
+class Settings(Out):
+    """What a number is told about itself."""
+
+    pause: int = Field(description="Seconds, after a reply from the phone.")
+    hours: dict[str, Any] | None
+    zone: str
+    language: str
+    phone_keywords: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, found: Chosen) -> "Settings":
+        same = {name: getattr(found, name) for name in ("hours", "zone", "language")}
+        keywords = [dict(one) for one in found.phone_keywords]
+        return cls(**same, phone_keywords=keywords, pause=int(found.pause.total_seconds()))
 
 
 class Connections(Out):
@@ -535,6 +570,30 @@ async def _contact(app: App, tx: Tx, number_id: int, recipient: str) -> int:
     if not person.contact_id:
         raise _nobody(recipient)
     return person.contact_id
+
+
+@router.get("/numbers/{number_id}/automations/settings", summary="See what automations go by")
+async def get_settings(app: Here, number_id: ReadNumber) -> Settings:
+    """The pause after a reply from the phone, business hours, time zone, language, keywords on the phone."""
+    async with app.db.transaction() as tx:
+        return Settings.of(await service.settings_of(tx, number_id))
+
+
+@router.patch(
+    "/numbers/{number_id}/automations/settings", summary="Change what automations go by", responses=errors(422)
+)
+async def change_settings(app: Here, who: Writer, number_id: WriteNumber, changed: ChangedSettings) -> Settings:
+    given = changed.model_dump(exclude_unset=True)
+    kept = {name: value for name, value in given.items() if value is not None or name == "hours"}
+    if "pause" in kept:
+        kept["pause"] = timedelta(seconds=kept["pause"])
+    async with app.db.transaction() as tx:
+        chosen = replace(await service.settings_of(tx, number_id), **kept)
+        try:
+            await service.set_settings(tx, who.organisation_id, number_id, chosen, user_id=None, now=app.clock.now())
+        except Refused as refused:
+            raise _told(refused) from refused
+        return Settings.of(await service.settings_of(tx, number_id))
 
 
 # --- answers that wait for a person ---------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ TASK: Final = "automations.fetch"
 QUEUE: Final = "outside"
 PAUSES: Final = (2, 5, 10)  # seconds before a question is repeated; together less than rules.automations.run.GRACE
 LONGEST: Final = 120.0  # seconds of one try, whatever a definition says
+KEPT_FOR: Final = timedelta(days=30)
 DEEPEST: Final = 40  # levels of an answer's JSON
 AGENT: Final = "Twinline"
 
@@ -129,6 +130,8 @@ WHERE e.number_id = %(number)s AND e.run_id = %(run)s AND e.token = %(token)s
 REPEAT = """
 UPDATE errands SET tries = tries + 1 WHERE number_id = %(number)s AND run_id = %(run)s AND token = %(token)s
 """
+FORGET_STARTS = "DELETE FROM started WHERE at < %(before)s"
+FORGET_USE = "DELETE FROM agent_use WHERE at < %(before)s"
 DONE = "DELETE FROM errands WHERE number_id = %(number)s AND run_id = %(run)s AND token = %(token)s"
 
 
@@ -164,6 +167,13 @@ async def repeat(tx: Tx, one: Errand, now: datetime) -> bool:
 
 async def done(tx: Tx, number_id: int, run_id: int, token: int) -> None:
     await tx.execute(DONE, {"number": number_id, "run": run_id, "token": token})
+
+
+async def sweep(app: App) -> None:
+    """Keys of starts and what agents used are kept for a month."""
+    async with app.db.transaction() as tx:
+        for statement in (FORGET_STARTS, FORGET_USE):
+            await tx.execute(statement, {"before": app.clock.now() - KEPT_FOR})
 
 
 def _named(one: Errand) -> dict[str, int]:

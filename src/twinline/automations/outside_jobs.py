@@ -26,6 +26,12 @@ async def fetch(context: JobContext, *, number_id: int, run_id: int, token: int)
     await run(app, number_id, run_id, token)
 
 
+@blueprint.periodic(cron="23 3 * * *")
+@blueprint.task(name="automations.sweep", queue="upkeep", pass_context=True, queueing_lock="automations.sweep")
+async def sweep(context: JobContext, /, timestamp: int, **_: Any) -> None:
+    await outside.sweep(context.additional_context["app"])
+
+
 async def run(app: App, number_id: int, run_id: int, token: int) -> None:
     """Runs an errand, unless nobody waits for it or a person has spoken since."""
     async with app.db.transaction() as tx:
