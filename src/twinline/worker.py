@@ -47,11 +47,12 @@ logger = log.get("worker")
 async def run(app: App) -> None:
     """Works until cancelled. Jobs that were running then are waited for; what is cut off anyway is recovered."""
     from twinline import wiring  # every feature: a command that only asks whether a worker runs needn't wait for it
+    from twinline.webhooks_out import jobs as webhooks
 
     async with wiring.engine(app).open_async() as queue:
         _end_if_cancelled()
         context = wiring.context(app)
-        ears = (context["lanes"].listen(), wiring.webhooks_out_jobs.listen(app))
+        ears = (context["lanes"].listen(), webhooks.listen(app))
         tasks = [asyncio.create_task(one) for one in (_recover(app), *ears)]
         for queues, concurrency in SHARES.items():
             tasks.append(asyncio.create_task(_work(queue, queues, concurrency, context)))

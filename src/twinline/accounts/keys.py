@@ -31,6 +31,8 @@ SCOPES: Final = MappingProxyType(
         "automations:write": "Make, change and turn on automations, connections and what agents may read",
         "automations:run": "Start and end automations in a chat, take and release the floor, approve answers",
         "contacts:write": "Make and change contacts, record opt-ins and opt-outs, keep the suppression list",
+        "webhooks:read": "See webhooks, and all that was told by them, message texts included",
+        "webhooks:write": "Make and change webhooks, which tell what is written in every chat",
     }
 )
 """What a key may be allowed, and how a person is asked."""

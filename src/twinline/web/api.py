@@ -28,6 +28,7 @@ from twinline.kit.api import ApiError, check_storable, errors, unreadable
 from twinline.numbers import api as numbers
 from twinline.sending import api as sending
 from twinline.templates import api as templates
+from twinline.webhooks_out import api as webhooks_out
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     accounts.router,
@@ -37,6 +38,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     contacts.router,
     templates.router,
     campaigns.router,
+    webhooks_out.router,
     automations.router,
 )
 

@@ -191,7 +191,7 @@ WHERE organisation_id = %(organisation)s AND endpoint_id = %(id)s AND id = %(del
 """
 REPLAY = """
 UPDATE webhook_deliveries SET state = 'waiting', due_at = %(now)s, first_at = NULL, tries = 0
-WHERE organisation_id = %(organisation)s AND endpoint_id = %(id)s AND state <> 'waiting'
+WHERE organisation_id = %(organisation)s AND endpoint_id = %(id)s
   AND (id = %(delivery)s::bigint OR at >= %(since)s::timestamptz)
 """
 DROP = """
