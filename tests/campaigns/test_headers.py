@@ -10,6 +10,7 @@ from tests.campaigns.test_planning import drafted, listed, replanned
 from twinline.campaigns import headers, service, writing
 from twinline.campaigns.models import Campaign, Content, Variant
 from twinline.db import as_json
+from twinline.rules.refusal import Refused
 
 pytestmark = pytest.mark.anyio
 
@@ -69,3 +70,20 @@ async def test_another_campaign_with_the_same_file_hands_over_nothing(bakery: Ba
     await bakery.does(service.start, one)
     await bakery.goes_on()
     assert shown(bakery) == [{"id": "media-1"}] * 2
+
+
+async def test_a_few_first_get_it_only_while_its_file_is_there(bakery: Bakery) -> None:
+    one = await planned(bakery)
+    bakery.clock.advance(days=40)
+    first = [(await bakery.people(one))[0]["id"]]
+    with pytest.raises(Refused, match="planned before that"):
+        await tries(bakery, one, first)
+    await replanned(bakery, one)
+    await tries(bakery, one, [(await bakery.people(one))[0]["id"]])
+    await bakery.goes_on()
+    assert shown(bakery) == [{"id": "media-2"}]
+
+
+async def tries(bakery: Bakery, one: Campaign, recipients: list[int]) -> None:
+    async with bakery.app.db.transaction() as tx:
+        await service.try_first(bakery.app, tx, bakery.organisation_id, one.id, recipients)

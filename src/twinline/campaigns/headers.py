@@ -27,6 +27,9 @@ GONE: Final = Refusal(
     "WhatsApp keeps a file for 30 days, so that of this campaign is handed over once more.",
     "It goes on by itself. If it doesn't, cancel it, make a copy, and bring the file along again.",
 )
+PLAN_AGAIN: Final = Refusal(
+    "campaign.file", "WhatsApp keeps a file for 30 days, and this campaign was planned before that.", "Plan it again."
+)
 
 logger = log.get("campaigns.headers")
 
@@ -42,7 +45,8 @@ def give(people: Iterable[Next], files: Collection[Known]) -> None:
     changed = {file.media_id: file.id_now for file in files if file.id_now != file.media_id}
     for row in people if changed else ():
         for one in _media(row.draft):
-            one["id"] = changed.get(one.get("id"), one.get("id"))
+            if one.get("id") in changed:
+                one["id"] = changed[one["id"]]
 
 
 def _media(draft: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from twinline.accounts import service as accounts
 from twinline.app import App
-from twinline.campaigns import feeding, queries
+from twinline.campaigns import feeding, headers, queries
 from twinline.campaigns import routing as routes
 from twinline.campaigns.models import RECIPIENTS_ZONE, Campaign, Content, Schedule
 from twinline.campaigns.zones import zone_of
@@ -233,7 +233,7 @@ async def try_first(
     await tx.execute(queries.MARK_FIRST, {"number": one.number_id, "campaign": one.id, "ids": ids})
     portion = await feeding.feed(app, tx, one, now, limit=MOST_FIRST, only=ids)
     if portion.obstacle is not None:
-        raise Refused(portion.obstacle)
+        raise Refused(headers.PLAN_AGAIN if portion.obstacle is headers.GONE else portion.obstacle)
     await wake(tx, one.number_id)
     await _record(tx, one, by, "tried", now)
     await tell(tx, one, now)

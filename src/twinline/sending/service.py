@@ -110,7 +110,7 @@ async def submit_many(
     cause: Cause | None = None,
 ) -> list[Became]:
     """``submit`` for many messages at once, in as many statements as for one. Answers for each what it would have
-    answered or raised; one that may not go out leaves the others alone.
+    answered or raised; one that may not go out leaves the others alone. Those with the same key are one message.
     """
     await turn.take(tx, [number_id])
     desk = _Desk(tx, number_id, author, author_id, cause, app.clock.now(), dict(enumerate(asked)))
