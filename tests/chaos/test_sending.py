@@ -151,7 +151,7 @@ async def shop(app: App, clock: Any, meta: CountingMeta, monkeypatch: pytest.Mon
     monkeypatch.setattr(worker, "STALLED_AFTER", 1.5)
     monkeypatch.setattr(worker, "RECOVER_EVERY", 0.3)
     opened = await open_shop(app, clock, Meta(clock))
-    async with httpx.AsyncClient(timeout=3) as http:  # the patience of ``working``
+    async with httpx.AsyncClient(timeout=30) as http:
         yield replace(opened, app=replace(app, graph=Graph(http, meta.address)))
 
 
@@ -284,8 +284,10 @@ async def test_a_graph_that_takes_messages_and_says_nothing_gets_none_twice(
                 assert await child.wait() == -signal.SIGKILL
         else:
             await gone(shop)
-    async with working(shop):
-        await gone(shop)
+    async with httpx.AsyncClient(timeout=3) as http:
+        impatient = replace(shop.app, graph=Graph(http, meta.address))
+        async with working(replace(shop, app=impatient)):
+            await gone(shop)
     silent = {row for row, state in (await states(shop)).items() if state == "in_doubt"}
     assert len(silent) >= 8, "what nobody answered is doubtful"
     assert len(meta.taken) == 12 or step, "only who was killed has left something unsaid"

@@ -124,7 +124,7 @@ class Sim:
         return str(sent["messages"][0]["id"])
 
     async def flush(self) -> Json:
-        done = await self.post("/control/delivery/flush", timeout=15)
+        done = await self.post("/control/delivery/flush", timeout=60)
         assert done["drained"], done
         return done
 

@@ -88,7 +88,7 @@ class Shop:
 
     async def hears(self) -> None:
         """Everything that Meta had to say has been folded."""
-        assert (await self.control("delivery/flush", timeout=20))["drained"]
+        assert (await self.control("delivery/flush", timeout=60))["drained"]
 
     async def passes(self, seconds: float) -> None:
         self.clock.advance(seconds=seconds)
