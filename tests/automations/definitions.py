@@ -103,7 +103,7 @@ flat_steps: st.SearchStrategy[Json] = st.one_of(
 )  # fmt: skip
 
 
-def _nested(steps: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
+def _asking(steps: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
     row = st.lists(steps, max_size=3)
     case = st.fixed_dictionaries({"when": st.lists(conditions, min_size=1, max_size=2), "steps": row})
     last = st.lists(st.fixed_dictionaries({"otherwise": st.just(True), "steps": row}), max_size=1)
@@ -116,6 +116,11 @@ def _nested(steps: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
             "on_invalid": row,
         },
     )  # fmt: skip
+    return st.one_of(branch, ask.map(lambda given: {"ask": given}))
+
+
+def _nested(steps: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
+    row = st.lists(steps, max_size=3)
     call = st.fixed_dictionaries(
         {"url": st.just("https://shop.example/{{vars.a}}")},
         optional={"save": keys, "retries": st.integers(0, 2), "ok": row, "failed": row},
@@ -124,11 +129,13 @@ def _nested(steps: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
     agent = st.fixed_dictionaries(
         {"connection": st.just("ai"), "instructions": texts}, optional={"for": lengths, "failed": row}
     )
-    named = {"ask": ask, "call": call, "bot": bot, "agent": agent}
-    return st.one_of(branch, *(one.map(lambda given, kind=kind: {kind: given}) for kind, one in named.items()))
+    named = {"call": call, "bot": bot, "agent": agent}
+    return st.one_of(_asking(steps), *(one.map(lambda given, kind=kind: {kind: given}) for kind, one in named.items()))
 
 
 steps = st.recursive(flat_steps, _nested, max_leaves=6)
+inner_steps = st.recursive(flat_steps, _asking, max_leaves=6)
+"""Those that ask nobody but the customer."""
 
 turn_triggers: st.SearchStrategy[Json] = st.one_of(
     st.sampled_from([{"message": {}}, {"first_contact": {}}, {"outside_hours": {}}]),
@@ -163,14 +170,28 @@ settings = st.fixed_dictionaries(
     },
 )
 
-definitions: st.SearchStrategy[Json] = st.fixed_dictionaries(
+
+def _written(triggers: st.SearchStrategy[Json], steps: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
+    return st.fixed_dictionaries(
+        {
+            "name": st.just("Any"),
+            "triggers": st.lists(triggers, min_size=1, max_size=3),
+            "steps": st.lists(steps, min_size=1, max_size=5),
+        },
+        optional={"when": st.lists(conditions, max_size=1), "settings": settings},
+    )
+
+
+conversations = st.fixed_dictionaries(
     {
         "name": st.just("Any"),
-        "triggers": st.lists(triggers, min_size=1, max_size=3),
-        "steps": st.lists(steps, min_size=1, max_size=5),
+        "triggers": st.just([{"message": {}}]),
+        "steps": st.lists(inner_steps, min_size=2, max_size=5),
     },
-    optional={"when": st.lists(conditions, max_size=1), "settings": settings},
+    optional={"settings": settings},
 )
+"""Begun by any message, and between the customer and the owner."""
+definitions = _written(triggers, steps)
 """Fit definitions; `automations.schema.read` makes each canonical."""
 
 outside = st.builds(
