@@ -9,7 +9,7 @@ import httpx
 import psutil
 import pytest
 from tests.fixtures import wire
-from tests.fixtures.patience import eventually
+from tests.fixtures.patience import PATIENCE, eventually
 from tests.fixtures.wire import RUA, T0, Business
 from tests.story.conftest import BIN, Operator, Phone, Running, browser, data_folder, login, processes
 
@@ -84,7 +84,7 @@ def test_a_number_outlives_restarts_and_a_kill(operator: Operator) -> None:
             with owner.stream("GET", "/live") as live:
                 assert live.status_code == 200
                 again.running.process.send_signal(signal.SIGINT)
-                assert again.running.process.wait(20) == 0
+                assert again.running.process.wait(PATIENCE) == 0
     assert processes(operator.data) == []
 
     # Another simulator's port, another day: the phone is still there.
@@ -110,7 +110,7 @@ def test_up_ends_with_its_simulator(operator: Operator) -> None:
     with operator.up() as up:
         [simulator] = [child for child in psutil.Process(up.running.process.pid).children() if child.is_running()]
         simulator.kill()
-        assert up.running.process.wait(20) == 1
+        assert up.running.process.wait(PATIENCE) == 1
         assert "The simulator has ended" in up.running.err
 
 
