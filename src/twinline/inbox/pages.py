@@ -19,11 +19,13 @@ from starlette.routing import BaseRoute, Route
 
 from twinline.accounts.gate import viewer_of, writer_of
 from twinline.app import App
+from twinline.automations import service as automations
 from twinline.contacts import service as contacts
 from twinline.contacts.models import ContactError
 from twinline.costs import service as costs
 from twinline.db import Tx
 from twinline.inbox import queries, service, words
+from twinline.inbox.floor import Floor
 from twinline.inbox.live import Live
 from twinline.inbox.models import Number, OpenChat
 from twinline.inbox.queries import Thread
@@ -78,7 +80,7 @@ def routes(app: App) -> list[BaseRoute]:
         Route(f"{chat}/tags", pages.tag, methods=["POST"]),
         Route(f"{chat}/read", pages.read, methods=["POST"]),
         Route(f"{chat}/typing", pages.typing, methods=["POST"]),
-        Route(f"{chat}/floor/release", pages.release, methods=["POST"]),
+        *pages.floor.routes(chat),
         Route("/media/{number_id:int}/{media_id}", pages.media),
         Route("/outgoing/{number_id:int}/{outbox_id:int}", pages.outgoing),
         Route("/live", pages.live),
@@ -89,6 +91,7 @@ class _Pages:
     def __init__(self, app: App) -> None:
         self._app = app
         self._drawing = CapacityLimiter(THUMBNAILS_AT_ONCE)
+        self.floor = Floor(app, _number, self.state, self.panel)
 
     # --- the list -------------------------------------------------------------------------------------------------
 
@@ -202,7 +205,7 @@ class _Pages:
             number, chat = await self._chat(tx, request)
             if chat is None:
                 raise HTTPException(404)
-            context = await self._around(tx, number, chat)
+            context = await self._around(tx, request, number, chat)
         return render(request, "inbox/state.html", **context)
 
     async def panel(self, request: Request) -> Response:
@@ -213,7 +216,8 @@ class _Pages:
             counts = await queries.counts(tx, number.id, chat.contact_id)
             strip = await queries.strip(tx, number.id, chat.contact_id)
             known = await contacts.of_contact(tx, number.id, chat.contact_id)
-            context = await self._around(tx, number, chat)
+            beside = await self.floor.beside(tx, viewer_of(request).organisation_id, number.id, chat.contact_id)
+            context = {**await self._around(tx, request, number, chat), **beside}
         return render(request, "inbox/panel.html", **context, counts=counts, strip=strip, known=known, many=words.MANY)
 
     async def _thread(self, tx: Tx, request: Request, number: Number, chat: OpenChat) -> dict[str, Any]:
@@ -230,14 +234,14 @@ class _Pages:
             bubbles = [*await thread.older((position[0], position[1] + "~")), *after]
         full = len(bubbles) >= queries.THREAD_PAGE
         return {
-            **await self._around(tx, number, chat),
+            **await self._around(tx, request, number, chat),
             "bubbles": bubbles + (await thread.unsent() if newer is None else []),
             "older": bubbles[0].cursor if full else None,
             "newer": newer,
             "around": around if position else None,
         }
 
-    async def _around(self, tx: Tx, number: Number, chat: OpenChat) -> dict[str, Any]:
+    async def _around(self, tx: Tx, request: Request, number: Number, chat: OpenChat) -> dict[str, Any]:
         now = self._app.clock.now()
         facts = await costs.standing(tx, number.id, chat.contact_id, now)
         assert facts is not None
@@ -253,6 +257,7 @@ class _Pages:
             "facts": facts,
             "allowance": pricing.rules().free_service_messages,
             "qr": qr.svg(facts.on_phone) if facts.on_phone else None,
+            **await self.floor.above(tx, viewer_of(request).organisation_id, number.id, chat.contact_id),
         }
 
     def _reader(self, tx: Tx, request: Request, number: Number, chat: OpenChat) -> Thread:
@@ -378,7 +383,10 @@ class _Pages:
         async with request.form() as form, self._app.db.transaction() as tx:
             number = await _number(tx, request)
             to = viewer.user_id if form.get("to") == "me" else None
-            await service.assign(tx, number.id, request.path_params["contact_id"], to, self._app.clock.now())
+            contact_id, now = request.path_params["contact_id"], self._app.clock.now()
+            await service.assign(tx, number.id, contact_id, to, now)
+            if to is None:  # who lets go of a chat hands it back
+                await automations.release_floor(self._app, tx, number.id, contact_id, viewer.user_id, now)
         return await self.panel(request)
 
     async def tag(self, request: Request) -> Response:
@@ -392,13 +400,6 @@ class _Pages:
             except ContactError as error:
                 raise HTTPException(422, str(error)) from error
         return await self.panel(request)
-
-    async def release(self, request: Request) -> Response:
-        writer_of(request, WRITERS_ONLY)
-        async with self._app.db.transaction() as tx:
-            number = await _number(tx, request)
-            await service.release_floor(tx, number.id, request.path_params["contact_id"], self._app.clock.now())
-        return await self.state(request)
 
     # --- files ----------------------------------------------------------------------------------------------------
 

@@ -4,8 +4,7 @@ from datetime import datetime
 
 from twinline.db import Tx
 from twinline.mirror import events, turn
-from twinline.rules.floor import Holder
-from twinline.sending import receipts, speech
+from twinline.sending import receipts
 
 MARK_READ = """
 UPDATE chats SET read_at = %(now)s, unread = 0
@@ -40,13 +39,6 @@ async def rename(tx: Tx, number_id: int, contact_id: int, name: str, now: dateti
     """What the person is called here; an empty name gives way to the phone's and the profile's."""
     shown = " ".join(name.split())[:LONGEST_NAME] or None
     await _change_chat(tx, NAME, number_id, contact_id, now, name=shown)
-
-
-async def release_floor(tx: Tx, number_id: int, contact_id: int, now: datetime) -> None:
-    """A person hands the chat back: automations may speak again."""
-    await turn.take(tx, [number_id])
-    if await speech.release(tx, number_id, contact_id, Holder.PERSON, now):
-        await events.publish(tx, {number_id: {"chats": [contact_id]}}, now)
 
 
 async def _change_chat(

@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 from twinline.accounts import pages as accounts_pages
 from twinline.accounts.gate import Gate, SecurityHeaders
 from twinline.app import App
+from twinline.automations import number_pages as automations_number
 from twinline.automations import outside_pages as automations_outside
 from twinline.automations import pages as automations_pages
 from twinline.campaigns import pages as campaigns_pages
@@ -39,6 +40,7 @@ from twinline.kit.html import WEB, render
 from twinline.mirror.hook import Hook
 from twinline.numbers import pages as numbers_pages
 from twinline.templates import pages as templates_pages
+from twinline.webhooks_out import pages as webhooks_out_pages
 from twinline.wiring import followers
 
 if TYPE_CHECKING:
@@ -81,12 +83,14 @@ def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
             Route("/", _start),
             Route("/v1/docs", api.docs),
             *accounts_pages.routes(app),
+            *webhooks_out_pages.routes(app),
             *numbers_pages.routes(app),
             *costs_pages.routes(app),
             *templates_pages.routes(app),
             *campaigns_pages.routes(app),
             *automations_pages.routes(app),
             *automations_outside.routes(app),
+            *automations_number.routes(app),
             *contacts_pages.routes(app),
             *inbox_pages.routes(app),
             *picker.routes(app),
