@@ -135,3 +135,29 @@ async def test_a_question_goes_on_while_another_sleeps(bakery: Bakery) -> None:
     await bakery.writes(ANA, "Rye")
     await bakery.passes(minutes=2)
     assert await bakery.goes_out() == ["Which bread?", "One Rye.", "Still there?"]
+
+
+async def test_a_tag_begins_it_once(bakery: Bakery) -> None:
+    ana = await bakery.writes(ANA, "Hi")
+    await bakery.automation("Vip", {"send": {"text": "You are special."}}, triggers=[{"tag_added": {"tag": "vip"}}])
+    await timing.follow(bakery.app)
+    async with bakery.app.db.transaction() as tx:
+        await contacts.tag(tx, bakery.number_id, [ana], bakery.clock.now(), add=["vip", "other"])
+    await timing.follow(bakery.app)
+    await timing.follow(bakery.app)
+    assert await bakery.goes_out() == ["You are special."]
+    assert (await bakery.log(ana))[-1].startswith("“Vip” began by a tag")
+
+
+async def test_a_word_about_marketing_begins_it_once(bakery: Bakery) -> None:
+    await bakery.automation("Sad", {"send": {"text": "We'll be quiet."}}, triggers=[{"opted_out": {}}])
+    await timing.follow(bakery.app)
+    bakery.clock.advance(seconds=40)
+    await bakery.writes(ANA, "STOP")
+    bakery.clock.advance(seconds=20)
+    await timing.follow(bakery.app)
+    bakery.clock.advance(seconds=60)
+    await timing.follow(bakery.app)
+    bakery.clock.advance(seconds=60)
+    await timing.follow(bakery.app)
+    assert (await bakery.goes_out())[1:] == ["We'll be quiet."]

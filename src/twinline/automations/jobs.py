@@ -29,7 +29,8 @@ async def tend(context: JobContext, *, number_id: int) -> None:
     name="automations.look_after", queue="upkeep", pass_context=True, queueing_lock="automations.look_after"
 )
 async def look_after(context: JobContext, /, timestamp: int, **_: Any) -> None:
-    """Numbers where something is due but that have no job get one; what the clock begins, begins."""
+    """Numbers where something is due but that have no job get one; what isn't begun by messages, begins."""
     app = _app(context)
     await tending.rescue(app)
     await timing.strike(app)
+    await timing.follow(app)

@@ -326,7 +326,6 @@ SELECT %(number)s, r.contact_id, %(now)s, r.automation_id, r.run_id, r.wamid, r.
 FROM json_to_recordset(%(rows)s::json)
     AS r(contact_id bigint, automation_id bigint, run_id bigint, wamid text, kind text, says text)
 """
-FORGET_LOG = "DELETE FROM automation_log WHERE number_id = %(number)s AND at < %(before)s"
 
 # --- the engine: what it looks at -------------------------------------------------------------------------------------
 
@@ -534,4 +533,39 @@ WITH over AS (
 )
 UPDATE automation_clocks SET at = %(at)s, reached = 0
 WHERE number_id = %(number)s AND automation_id = %(automation)s AND %(at)s::timestamptz IS NOT NULL
+"""
+
+# --- tags, and words about marketing ----------------------------------------------------------------------------------
+
+# Automations that begin by either, at each of their numbers.
+LISTENING = """
+SELECT n.id, a.organisation_id, array_agg(a.id ORDER BY a.position, a.id)
+FROM automations a
+JOIN automation_versions v
+    ON v.organisation_id = a.organisation_id AND v.automation_id = a.id AND v.version = a.version
+JOIN numbers n ON n.organisation_id = a.organisation_id AND (a.numbers IS NULL OR n.id = ANY(a.numbers))
+WHERE a.enabled AND jsonb_path_exists(
+    v.definition, '$.triggers[*] ? (exists(@.tag_added) || exists(@.opted_in) || exists(@.opted_out))'
+)
+GROUP BY n.id, a.organisation_id ORDER BY n.id
+"""
+# A number that is listened to for the first time is read from now on; answers up to where it was read before.
+FOLLOW_ON = """
+INSERT INTO automation_cursors AS c (number_id, seq, at)
+SELECT id, event_seq, %(now)s FROM numbers WHERE id = %(number)s
+ON CONFLICT (number_id) DO UPDATE SET seq = excluded.seq, at = excluded.at
+RETURNING (SELECT o.seq FROM automation_cursors o WHERE o.number_id = %(number)s),
+          (SELECT o.at FROM automation_cursors o WHERE o.number_id = %(number)s), seq
+"""
+TAGGED = """
+SELECT body->'tagged' FROM events
+WHERE number_id = %(number)s AND seq > %(seq)s AND seq <= %(last)s AND body ? 'tagged' ORDER BY seq
+"""
+# What people said about marketing is kept under their keys, with the time at which they said it.
+WORDS_SAID = """
+SELECT DISTINCT i.contact_id, c.granted, c.topic
+FROM consents c JOIN identities i ON i.number_id = c.number_id AND i.key = c.key
+WHERE c.organisation_id = %(organisation)s AND c.number_id = %(number)s AND c.source <> 'import'
+  AND c.at > %(since)s AND c.at <= %(until)s
+ORDER BY i.contact_id
 """

@@ -121,7 +121,8 @@ CREATE TABLE automation_clocks (
 -- How far a number's events were read for what isn't a message: tags, consent.
 CREATE TABLE automation_cursors (
     number_id  bigint PRIMARY KEY,
-    seq        bigint NOT NULL
+    seq        bigint NOT NULL,
+    at         timestamptz NOT NULL
 );
 """
 
