@@ -7,12 +7,9 @@ nothing, stays silent and is asked again when the customer writes. docs/automati
 writes a bot.
 """
 
-import base64
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Annotated, Any, Final
 
 import orjson
@@ -20,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from twinline.app import App
 from twinline.automations import outside, schema
-from twinline.automations.connections import key_of
 from twinline.automations.outside import Errand, Failed
 from twinline.automations.schema import Unfit
 from twinline.db import Tx
+from twinline.rules import webhooks
 
 VERSION: Final = 1
 TOLD: Final = 20  # messages of the chat that a bot is told
@@ -112,14 +109,10 @@ def read(answer: Any) -> dict[str, Any]:
 
 
 def signed(secret: str, key: str, at: datetime, body: bytes) -> dict[str, str]:
-    """The headers by which a bot knows that this comes from here. Raises Unusable for what isn't a secret."""
-    stamp = str(int(at.timestamp()))
-    digest = hmac.digest(key_of(secret), f"{key}.{stamp}.".encode() + body, sha256)
-    return {
-        "webhook-id": key,
-        "webhook-timestamp": stamp,
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
-    }
+    """The headers by which a bot knows that this comes from here."""
+    stamp = int(at.timestamp())
+    proof = webhooks.signature([secret], key, stamp, body)
+    return {"webhook-id": key, "webhook-timestamp": str(stamp), "webhook-signature": proof}
 
 
 async def ask(app: App, one: Errand) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from twinline.accounts import service as accounts
 from twinline.app import App
 from twinline.db import Tx, as_json
 from twinline.kit.outside import OutsideError
+from twinline.rules import webhooks
 
 KINDS: Final = MappingProxyType(
     {
@@ -33,7 +34,7 @@ LONGEST_NAME: Final = 60
 LONGEST_TEXT: Final = 2000
 MOST_HEADERS: Final = 20
 MOST_PARAMETERS: Final = 12
-SIGNING: Final = "whsec_"  # Standard Webhooks: what a signing secret begins with
+SHORTEST_KEY: Final = 16  # bytes of a signing secret
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 _VALUE: Final = re.compile(r"[\t\x20-\x7e]{0,4000}", re.ASCII)
@@ -255,8 +256,8 @@ async def remove(tx: Tx, organisation_id: int, connection_id: int, user_id: int 
 
 
 def signing_secret() -> str:
-    """A new secret for signatures, as Standard Webhooks writes them: 24 bytes of chance."""
-    return SIGNING + base64.b64encode(secrets.token_bytes(24)).decode()
+    """A new secret for signatures."""
+    return webhooks.secret(secrets.token_bytes(webhooks.SECRET_BYTES))
 
 
 def origin(app: App, url: str) -> tuple[str, str, int]:
@@ -318,7 +319,7 @@ def _sealed(app: App, kind: str, secret: str | None, headers: Mapping[str, str])
     if secret and (not _VALUE.fullmatch(secret) or secret != secret.strip()):
         raise Unusable("The secret has characters that can't be sent. Copy it once more, without spaces around it.")
     if secret and kind == "bot":
-        key_of(secret)
+        _check_signing(secret)
     if len(headers) > MOST_HEADERS:
         raise Unusable(f"At most {MOST_HEADERS} headers.")
     for name, value in headers.items():
@@ -332,15 +333,16 @@ def _sealed(app: App, kind: str, secret: str | None, headers: Mapping[str, str])
     }
 
 
-def key_of(secret: str) -> bytes:
-    """The key in a signing secret. Raises Unusable."""
+def _check_signing(secret: str) -> None:
     try:
-        key = base64.b64decode(secret.removeprefix(SIGNING), validate=True)
+        key = base64.b64decode(secret.removeprefix(webhooks.PREFIX), validate=True)
     except ValueError:
         key = b""
-    if not secret.startswith(SIGNING) or len(key) < 16:
-        raise Unusable(f"A signing secret is {SIGNING} and at least 16 bytes in base64. Leave it out to get a new one.")
-    return key
+    if not secret.startswith(webhooks.PREFIX) or len(key) < SHORTEST_KEY:
+        raise Unusable(
+            f"A signing secret is {webhooks.PREFIX} and at least {SHORTEST_KEY} bytes in base64. "
+            "Leave it out to get a new one."
+        )
 
 
 async def _row(tx: Tx, organisation_id: int, connection_id: int) -> _Row:
