@@ -25,6 +25,7 @@ COMMANDS = {
     "rates": ("rates",),
     "campaigns": ("campaign",),
     "contacts": ("contact",),
+    "webhooks": ("webhook",),
     "automations": ("automation", "floor"),
 }
 """Module of ``twinline.commands`` -> what it brings."""

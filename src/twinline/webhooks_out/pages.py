@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any, Final
 
+import orjson
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -170,7 +171,8 @@ class _Pages:
             found = await queries.delivery(tx, viewer.organisation_id, webhook, delivery)
         if endpoint is None or found is None:
             raise HTTPException(404)
-        return render(request, "webhooks/delivery.html", endpoint=endpoint, one=found)
+        body = orjson.dumps(orjson.loads(found.body), option=orjson.OPT_INDENT_2).decode()
+        return render(request, "webhooks/delivery.html", endpoint=endpoint, one=found, body=body)
 
     async def _one(self, request: Request, webhook: int, status: int = 200, **context: Any) -> Response:
         viewer = administrator_of(request, ADMINISTRATORS_ONLY)

@@ -151,7 +151,7 @@ class _Reader:
         from twinline.webhooks_out.shapes import dumped, envelope
 
         plain = {"number_id": self.cursor.number_id, **{name: dumped(value) for name, value in data.items()}}
-        body = orjson.dumps(envelope(one.type, one.at, plain)).decode()
+        body = orjson.dumps(envelope(one.type, one.at, plain), option=orjson.OPT_UTC_Z).decode()
         key = f"{one.key}.{suffix}" if suffix else one.key
         return News(key, one.type, one.at, self.cursor.number_id, one.contact_id, body)
 

@@ -205,7 +205,7 @@ async def test(tx: Tx, organisation_id: int, endpoint_id: int, now: datetime) ->
         "id": endpoint_id,
         "key": key,
         "type": rules.TEST,
-        "body": orjson.dumps(body).decode(),
+        "body": orjson.dumps(body, option=orjson.OPT_UTC_Z).decode(),
         "now": now,
     }
     delivery_id = int(await tx.value(queries.WRITE_TEST, named))

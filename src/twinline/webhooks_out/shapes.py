@@ -51,7 +51,7 @@ class Message(Out):
 
     @classmethod
     def unsent(cls, sent: Sent, author: str | None) -> "Message":
-        """One that never left."""
+        """One that isn't in its chat: it never left, or nobody knows yet under which id."""
         return cls(
             wamid=sent.wamid,
             contact=sent.to,
@@ -62,7 +62,7 @@ class Message(Out):
             content=None,
             reply_to=None,
             at=sent.created_at,
-            delivery="failed",
+            delivery="failed" if sent.state == "failed" else sent.delivery,
             delivered_at=None,
             read_at=None,
             errors=[{"code": sent.error.code, "title": sent.error.says}] if sent.error else [],
