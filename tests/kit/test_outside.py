@@ -58,6 +58,7 @@ async def serving(answer: bytes | Handler, tls: ssl.SSLContext | None = None) ->
         server.close()
         for task in open_ones:
             task.cancel()
+        await asyncio.gather(*open_ones, return_exceptions=True)
         await server.wait_closed()
 
 

@@ -283,6 +283,27 @@ async def test_of_another_organisation_nothing_is_told(bakery: Bakery) -> None:
             await service.replay(tx, other + 1, bakery.endpoint_id, 1, bakery.clock.now())
 
 
+async def test_a_number_that_comes_later_is_told_of_from_its_first_event(bakery: Bakery) -> None:
+    await bakery.listens("message.received")
+    cafe = wire.Business("7001", "8001", "351210007799")
+    later = await value(
+        bakery.app,
+        "INSERT INTO numbers (organisation_id, waba_id, phone_number_id, display_phone, created_at, connected_at) "
+        "VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
+        bakery.organisation_id,
+        cafe.waba_id,
+        cafe.phone_number_id,
+        cafe.phone,
+        *[bakery.clock.now() + timedelta(seconds=1)] * 2,
+    )
+    await bakery.hears(wire.inbound(RUA, wire.text("wamid.1", T0, "to the café"), business=cafe))
+    async with bakery.app.db.transaction() as tx:
+        heard = await tx.rows(queries.LISTENING, {"numbers": [later]})
+    assert heard == [(bakery.organisation_id, bakery.endpoint_id)]
+    await bakery.tends()
+    assert bakery.receiver.texts == ["to the café"]
+
+
 async def test_news_wake_the_webhook_and_what_nobody_heard_is_found(bakery: Bakery) -> None:
     waiting = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'webhooks_out.tend' AND status = 'todo'"
     await bakery.listens("message.received")

@@ -67,12 +67,14 @@ REST = """
 UPDATE webhook_endpoints SET rests_until = %(until)s WHERE organisation_id = %(organisation)s AND id = %(id)s
 """
 
-# Endpoints that are on and follow one of these numbers, or have something waiting.
+# Endpoints that are on and want to hear of one of these numbers.
 LISTENING = """
-SELECT DISTINCT e.organisation_id, e.id FROM webhook_cursors c
-JOIN webhook_endpoints e ON e.organisation_id = c.organisation_id AND e.id = c.endpoint_id AND e.state = 'on'
-WHERE c.number_id = ANY(%(numbers)s)
+SELECT DISTINCT e.organisation_id, e.id FROM numbers n
+JOIN webhook_endpoints e ON e.organisation_id = n.organisation_id AND e.state = 'on'
+    AND (e.numbers IS NULL OR n.id = ANY(e.numbers))
+WHERE n.id = ANY(%(numbers)s)
 """
+# Those with events that weren't read, or something that is due.
 BEHIND = """
 SELECT e.organisation_id, e.id FROM webhook_endpoints e
 WHERE e.state = 'on' AND (

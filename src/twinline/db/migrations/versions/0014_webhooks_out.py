@@ -38,7 +38,6 @@ CREATE TABLE webhook_cursors (
     told             jsonb NOT NULL DEFAULT '{}',     -- what was last told of that which has a state
     PRIMARY KEY (organisation_id, endpoint_id, number_id)
 );
-CREATE INDEX webhook_cursors_of_number ON webhook_cursors (number_id);
 
 CREATE TABLE webhook_deliveries (
     organisation_id  bigint NOT NULL,
