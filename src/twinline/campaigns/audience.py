@@ -170,16 +170,13 @@ async def size(
     app: App, tx: Tx, organisation_id: int, number_id: int, audience: Mapping[str, Any], now: datetime
 ) -> int:
     """How many are chosen, before anybody is left out; whoever is in two lists counts twice. Raises Refused."""
-    people, filters, params = 0, [], {"number": number_id}
-    for number, source in enumerate(await _opened(app, tx, organisation_id, number_id, sources_of(audience))):
+    people = 0
+    for source in await _opened(app, tx, organisation_id, number_id, sources_of(audience)):
         if source.reading is not None:
             people += source.reading.people - source.reading.duplicates
         else:
-            also, named = conditions.where(source.filter, organisation_id, now, f"{number}_")
-            filters.append(f"(true {also})")
-            params |= named
-    if filters:
-        people += int(await tx.value(f"SELECT count(*) {FILTERED} AND ({' OR '.join(filters)})", params))
+            also, named = _where(source.filters, organisation_id, now)
+            people += int(await tx.value(f"SELECT count(*) {FILTERED} {also}", {**named, "number": number_id}))
     return people
 
 
@@ -215,26 +212,37 @@ async def preview(
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A source that is there: a list's reading, or conditions."""
+    """A source that is there: a list's reading, or all filters together, of which somebody passes one or several."""
 
     reading: Reading | None = None
-    filter: Sequence[Mapping[str, str]] = ()
+    filters: Sequence[conditions.Filter] = ()
 
 
 async def _opened(app: App, tx: Tx, organisation_id: int, number_id: int, sources: Sequence[Source]) -> list[_Opened]:
     country = await country_of(tx, organisation_id, number_id)
-    found = []
+    found: list[_Opened] = []
+    filters: list[conditions.Filter] = []
     for source in sources:
         if source.file is not None:
             reading = await lists.read(app, organisation_id, source.file, source.options, country=country)
             found.append(_Opened(reading))
         elif source.segment is None:
-            found.append(_Opened(filter=source.filter))
+            filters.append(source.filter)
         elif (segment := await contacts.segment(tx, organisation_id, source.segment)) is not None:
-            found.append(_Opened(filter=segment.conditions))
+            filters.append(segment.conditions)
         else:
             raise _refused("segment", "The saved filter isn't there any more.", "Choose another one.")
-    return found
+    return [*found, _Opened(filters=filters)] if filters else found
+
+
+def _where(filters: Sequence[conditions.Filter], organisation_id: int, now: datetime) -> tuple[str, dict[str, Any]]:
+    """Whoever passes one of them, as ``conditions.where`` answers one."""
+    asked, params = [], dict[str, Any]()
+    for number, filter_ in enumerate(filters):
+        also, named = conditions.where(filter_, organisation_id, now, f"{number}_")
+        asked.append(f"(true {also})")
+        params |= named
+    return f"AND ({' OR '.join(asked)})", params
 
 
 class People:
@@ -263,14 +271,14 @@ class People:
             if source.reading is not None:
                 total += source.reading.people + source.reading.bad
             else:
-                also, named = conditions.where(source.filter, self._one.organisation_id, self._now)
+                also, named = _where(source.filters, self._one.organisation_id, self._now)
                 [(people,)] = await self._rows(f"SELECT count(*) {FILTERED} {also}", **named)
                 total += people
         return total
 
     async def __aiter__(self) -> AsyncIterator[list[Person]]:
         for number, source in enumerate(self._sources):
-            slices = self._listed(source.reading, number) if source.reading else self._filtered(source.filter, number)
+            slices = self._listed(source.reading, number) if source.reading else self._filtered(source.filters, number)
             async for found in slices:
                 yield found
 
@@ -288,8 +296,8 @@ class People:
                 for key, entry in zip(keys, entries, strict=True)
             ]
 
-    async def _filtered(self, filter_: conditions.Filter, number: int) -> AsyncIterator[list[Person]]:
-        also, named = conditions.where(filter_, self._one.organisation_id, self._now)
+    async def _filtered(self, filters: Sequence[conditions.Filter], number: int) -> AsyncIterator[list[Person]]:
+        also, named = _where(filters, self._one.organisation_id, self._now)
         sql = f"SELECT {_COLUMNS} {FILTERED} {also} AND k.id > %(after)s ORDER BY k.id LIMIT {SLICE}"
         after = 0
         while rows := await self._rows(sql, **named, after=after):

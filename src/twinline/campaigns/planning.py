@@ -155,12 +155,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """What the people of a market cost; ``each`` and ``amount`` None: nobody told the rate."""
+    """What the people of a market cost, by their template's category; ``each`` and ``amount`` None: nobody told the
+    rate.
+    """
 
     market: str
     people: int
     each: str | None
     amount: str | None
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -607,5 +610,5 @@ def _content(template: Template) -> dict[str, Any]:
 
 def _market(price: Estimate, count: int) -> Market:
     if price.amount is None:
-        return Market(price.market, count, None, None)
-    return Market(price.market, count, plain(price.amount), plain(price.amount * count))
+        return Market(price.market, count, None, None, price.category)
+    return Market(price.market, count, plain(price.amount), plain(price.amount * count), price.category)

@@ -159,6 +159,8 @@ class Message:
     variant: int
     filled: dict[str, Any]
     state: str
+    reason: str
+    says: str
     market: str | None
     cost: Decimal | None
 
@@ -287,19 +289,19 @@ GROUP BY bar
 """
 
 MESSAGE = """
-SELECT id, name, phone, bsuid, contact_id, language, variant, filled, state, market, cost FROM recipients
+SELECT id, name, phone, bsuid, contact_id, language, variant, filled, state, reason, says, market, cost FROM recipients
 WHERE number_id = %(number)s AND campaign_id = %(campaign)s AND state <> 'skipped' AND id {} %(id)s
 ORDER BY id {} LIMIT 1
 """
 
 FIRST = """
-SELECT id, name, phone, bsuid, contact_id, language, variant, filled, state, market, cost FROM recipients
+SELECT id, name, phone, bsuid, contact_id, language, variant, filled, state, reason, says, market, cost FROM recipients
 WHERE number_id = %s AND campaign_id = %s AND state <> 'skipped' ORDER BY id LIMIT %s
 """
 
 
 TRIED = """
-SELECT id, name, phone, bsuid, contact_id, language, variant, filled, state, market, cost FROM recipients
+SELECT id, name, phone, bsuid, contact_id, language, variant, filled, state, reason, says, market, cost FROM recipients
 WHERE number_id = %s AND campaign_id = %s AND first ORDER BY id LIMIT 20
 """
 
