@@ -226,13 +226,16 @@ async def _opened(app: App, tx: Tx, organisation_id: int, number_id: int, source
         if source.file is not None:
             reading = await lists.read(app, organisation_id, source.file, source.options, country=country)
             found.append(_Opened(reading))
-        elif source.segment is None:
+            continue
+        if not filters:  # all of them stand where the first one does
+            found.append(_Opened(filters=filters))
+        if source.segment is None:
             filters.append(source.filter)
         elif (segment := await contacts.segment(tx, organisation_id, source.segment)) is not None:
             filters.append(segment.conditions)
         else:
             raise _refused("segment", "The saved filter isn't there any more.", "Choose another one.")
-    return [*found, _Opened(filters=filters)] if filters else found
+    return found
 
 
 def _where(filters: Sequence[conditions.Filter], organisation_id: int, now: datetime) -> tuple[str, dict[str, Any]]:

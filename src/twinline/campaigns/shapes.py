@@ -450,4 +450,4 @@ def _figures(variants: list[views.Variant], worth: Mapping[int, Mapping[str, Dec
 
 
 def _cause(cause: views.Reason) -> Cause:
-    return Cause(reason=cause.reason, says=words.reason(cause.reason, cause.says), people=cause.people)
+    return Cause(reason=cause.reason, says=words.cause(cause), people=cause.people)

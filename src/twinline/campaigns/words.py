@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from twinline.campaigns.planning import Plan
-from twinline.campaigns.views import Message, Person
+from twinline.campaigns.views import Message, Person, Reason
 from twinline.costs.models import rounded
 from twinline.kit.phones import shown_phone
 from twinline.rules import funnel, outcomes
@@ -73,6 +73,13 @@ def reason(code: str, says: str = "") -> str:
     if code.isdigit():
         return outcomes.outcome(int(code)).says
     return funnel.reason_of(code).title
+
+
+def cause(one: Reason) -> str:
+    """Why people are in a state: what is true of all of them, where each has a sentence of their own."""
+    if one.people > 1 and one.reason in funnel.REASONS:
+        return funnel.REASONS[one.reason].title
+    return reason(one.reason, one.says)
 
 
 def who(one: Person | Message) -> str:
