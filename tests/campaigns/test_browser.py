@@ -12,6 +12,7 @@ from tests.fixtures.browser import MARKS, chromium, served, window
 
 from twinline.accounts import service as accounts
 from twinline.campaigns import planning
+from twinline.contacts import service as contacts
 from twinline.db import as_json
 from twinline.web.app import build
 
@@ -122,6 +123,30 @@ async def test_it_can_be_paused_and_cancelled_with_the_keyboard_alone(
     await question.get_by_role("button", name="Cancel it").press("Enter")
     await expect(page.locator(".page-head .badge")).to_have_text("Cancelled")
     assert bakery.reached == []
+
+
+async def test_people_are_chosen_by_what_they_are_with_the_keyboard_alone(bakery: Bakery, page: Page) -> None:
+    async with bakery.app.db.transaction() as tx:
+        for phone in ("+351910000001", "+34600110002"):
+            who = await contacts.contact_for(tx, bakery.shop.number_id, phone)
+            await contacts.tag(tx, bakery.shop.number_id, [who], bakery.clock.now(), add=["vip"])
+    await page.goto("/campaigns")
+    await page.get_by_role("button", name="New campaign").click()
+    await page.get_by_role("radio", name="Contacts").check(force=True)
+    await page.get_by_label("The first condition").select_option(label="has the tag")
+    condition = page.get_by_label("Condition", exact=True)
+    await condition.first.focus()
+    await page.get_by_label("Tag", exact=True).select_option("vip")
+    await expect(page.locator("#reach")).to_contain_text("2 people")
+    further = page.get_by_label("A further condition")
+    await further.focus()
+    await further.select_option(label="country of the phone is")
+    await page.get_by_label("Country", exact=True).select_option(label="Spain")
+    await expect(page.locator("#reach")).to_contain_text("1 person")
+    await expect(condition.nth(1)).to_be_focused()
+    await page.get_by_role("button", name="Take this condition away").first.press("Enter")
+    await expect(condition).to_have_count(1)
+    await expect(page.get_by_label("Country", exact=True)).to_have_value("ES")
 
 
 async def test_a_time_is_chosen_and_given_up_again(bakery: Bakery, page: Page, tmp_path: Path) -> None:
