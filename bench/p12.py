@@ -50,11 +50,11 @@ def run(quick: bool = False) -> list[Figure]:
     with stage.platform(numbers=NUMBERS) as on, common.web(on) as port, common.worker(on):
         on.sql("UPDATE numbers SET connected_at = now() - interval '1 day'")
         stage.run(_automate(on))
-        nobody = _used(on, idle)
         figures = stage.run(_answers(on, port, seconds))
         on.sql("UPDATE automations SET enabled = false")
         on.sql("DELETE FROM outbox")
         time.sleep(15)  # lanes and engines come to rest
+        nobody = _used(on, idle)
         with psycopg.connect(on.url, autocommit=True) as connection:
             named = {"numbers": NUMBERS, "waiting": WAITING, "run": Jsonb(RUN)}
             psycopg.ClientCursor(connection).execute(WAIT, named)
@@ -98,10 +98,11 @@ async def _answers(on: common.Platform, port: int, seconds: int) -> list[Figure]
     listening = asyncio.create_task(_listen(on.url, heard))
     await asyncio.sleep(0.5)
     await common.steady(port, raws[:RATE], RATE)  # warms up: connections, statements, programs
-    await asyncio.sleep(2)
-    begun = time.time()
+    await asyncio.sleep(8)
+    meter, begun = stage.Meter(on.folder), time.time()
     answered = await common.steady(port, raws[RATE:], RATE)
     await asyncio.sleep(5)
+    cost = [used * 1000 / count for used in meter.read()]
     listening.cancel()
     due = {f"1650{n:07}": begun + (n - RATE) / RATE for n in range(RATE, count + RATE)}
     told = on.sql("SELECT number_id, seq, body->'outbox' FROM events WHERE body ? 'outbox' ORDER BY number_id, seq")
@@ -116,6 +117,7 @@ async def _answers(on: common.Platform, port: int, seconds: int) -> list[Figure]
     took = list(times.values())
     p95 = quantile(took, 0.95)
     detail: dict[str, object] = {"p50": quantile(took, 0.5), "p99": quantile(took, 0.99), "longest": max(took)}
+    detail |= {"core_ms_python": cost[0], "core_ms_postgres": cost[1]}  # of a message, its answer, and the lane's try
     hook = quantile(answered, 0.95)
     return [
         Figure("P12", f"message until its automated answer is in the lane at {RATE}/s, p95", p95, "ms", hook,

@@ -9,6 +9,7 @@ from twinline.app import App
 from twinline.automations import following as automations
 from twinline.automations import jobs as automations_jobs
 from twinline.automations import outside_jobs
+from twinline.automations.ears import Ears
 from twinline.campaigns import following as campaigns
 from twinline.campaigns import jobs as campaigns_jobs
 from twinline.costs import jobs as costs_jobs
@@ -69,4 +70,4 @@ def engine(app: App) -> procrastinate.App:
 
 def context(app: App) -> dict[str, Any]:
     """What tasks that ask for their context find in ``additional_context``."""
-    return {"app": app, "followers": followers(app), "lanes": Lanes(app)}
+    return {"app": app, "followers": followers(app), "lanes": Lanes(app), "ears": Ears(app.db)}

@@ -52,7 +52,7 @@ async def run(app: App) -> None:
     async with wiring.engine(app).open_async() as queue:
         _end_if_cancelled()
         context = wiring.context(app)
-        ears = (context["lanes"].listen(), webhooks.listen(app))
+        ears = (context["lanes"].listen(), context["ears"].listen(), webhooks.listen(app))
         tasks = [asyncio.create_task(one) for one in (_recover(app), *ears)]
         for queues, concurrency in SHARES.items():
             tasks.append(asyncio.create_task(_work(queue, queues, concurrency, context)))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from twinline.app import App
-from twinline.automations import queries, tending
+from twinline.automations import ears, queries, tending
 from twinline.automations.models import Kind
 from twinline.db import Tx
 from twinline.mirror.models import Folded, Said
@@ -51,7 +51,10 @@ async def follow(app: App, tx: Tx, folded: Folded, now: datetime) -> None:
             },
         )
         numbers = sorted({one.number_id for one in said})
-        await tx.send(queries.WAKE_DUE, {"numbers": numbers, "task": tending.TEND, "soon": now + tending.LINGER})
+        await tx.send(
+            queries.WAKE_DUE,
+            {"numbers": numbers, "task": tending.TEND, "channel": ears.CHANNEL, "soon": now + tending.LINGER},
+        )
     if folded.echoed:
         await _echoed(app, tx, folded, now)
 

@@ -7,6 +7,7 @@ from procrastinate import JobContext, RetryStrategy
 
 from twinline.app import App
 from twinline.automations import tending, timing
+from twinline.automations.ears import Ears
 
 blueprint = procrastinate.Blueprint()
 
@@ -21,7 +22,8 @@ def _app(context: JobContext) -> App:
 # Tried again for ever: each try begins by asking what is due.
 @blueprint.task(name=tending.TEND, queue="automation", pass_context=True, retry=RetryStrategy(wait=3))
 async def tend(context: JobContext, *, number_id: int) -> None:
-    await tending.tend(_app(context), number_id)
+    ears: Ears = context.additional_context["ears"]
+    await tending.tend(_app(context), number_id, ears)
 
 
 @blueprint.periodic(cron="* * * * *")

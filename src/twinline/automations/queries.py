@@ -260,15 +260,14 @@ DELETE FROM procrastinate_jobs j USING (SELECT DISTINCT number_id FROM noted) n
 WHERE j.queueing_lock = 'automation:' || n.number_id AND j.status = 'todo' AND j.scheduled_at > now()
 """
 
-# Of these numbers those where something is due soon get a job that waits for it.
+# Of these numbers those where something is due soon get a job that waits for it; one that is there already hears of it.
 WAKE_DUE = """
-SELECT procrastinate_defer_jobs_v1(ARRAY[ROW('automation', %(task)s, 0, 'automation:' || n.id, 'automation:' || n.id,
-    jsonb_build_object('number_id', n.id), now())::procrastinate_job_to_defer_v1])
+SELECT pg_notify(%(channel)s, n.id::text), CASE WHEN NOT EXISTS (
+    SELECT FROM procrastinate_jobs j WHERE j.queueing_lock = 'automation:' || n.id AND j.status = 'todo'
+) THEN procrastinate_defer_jobs_v1(ARRAY[ROW('automation', %(task)s, 0, 'automation:' || n.id, 'automation:' || n.id,
+    jsonb_build_object('number_id', n.id), now())::procrastinate_job_to_defer_v1]) END
 FROM unnest(%(numbers)s::bigint[]) AS n(id)
 WHERE EXISTS (SELECT FROM turns t WHERE t.number_id = n.id AND t.due_at <= %(soon)s)
-  AND NOT EXISTS (
-    SELECT FROM procrastinate_jobs j WHERE j.queueing_lock = 'automation:' || n.id AND j.status = 'todo'
-)
 """
 
 # Two contacts turned out to be one person: what they said is one turn, and of two conversations the newer goes on.

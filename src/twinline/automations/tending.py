@@ -33,6 +33,7 @@ an index.
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
@@ -41,6 +42,7 @@ from zoneinfo import ZoneInfo
 
 from twinline.app import App
 from twinline.automations import messages, outside, queries
+from twinline.automations.ears import Ears
 from twinline.automations.models import Automation, Kind, Place, Run, Sleeper, State, Talk, refuse
 from twinline.campaigns import following as campaigns
 from twinline.campaigns.zones import zone_of
@@ -82,8 +84,8 @@ from twinline.sending.models import Lane, Submission
 TEND: Final = "automations.tend"
 SLICE: Final = 40  # chats in one transaction
 LINGER: Final = timedelta(seconds=5)  # a job doesn't stay for what is due later than that
-LULL: Final = 0.02  # seconds between two looks while customers write
-LULLS: Final = 50  # looks that find nothing, before the job ends
+LOOK_EVERY: Final = timedelta(seconds=0.5)  # also by whom nothing is heard
+LULL: Final = 0.01  # seconds
 BUSY: Final = timedelta(minutes=1)  # what sleeps doesn't talk into another conversation; it looks again then
 BEGUN_AN_HOUR: Final = 12  # conversations in a chat: more is a machine at the other side
 HOPS: Final = 3  # automations that start each other in one go
@@ -107,25 +109,34 @@ async def wake(tx: Tx, number_id: int, after: timedelta | None = None) -> None:
     await defer(tx, TEND, queue="automation", lock=name, queueing_lock=name, after=after, number_id=number_id)
 
 
-async def tend(app: App, number_id: int) -> None:
+async def tend(app: App, number_id: int, ears: Ears) -> None:
     """Looks until nothing is due, or not for a while."""
-    idle = 0
-    while True:
-        looked, next_at = await look(app, number_id)
-        idle = 0 if looked else idle + 1
-        wait = None if next_at is None else next_at - app.clock.now()
-        if looked or (wait is not None and wait <= timedelta(0)):
-            continue
-        if wait is not None and wait <= LINGER:
-            await asyncio.sleep(min(wait.total_seconds(), 0.25) if idle > LULLS else LULL)
-        elif idle <= LULLS:
+    with ears.hearing(number_id) as heard:
+        quiet_since = app.clock.now()
+        while True:
+            heard.clear()
+            looked, next_at = await look(app, number_id)
+            now = app.clock.now()
+            quiet_since = now if looked else quiet_since
+            wait = None if next_at is None else max(next_at - now, timedelta(0))
+            if wait is not None and wait <= LINGER:
+                await _listen(heard, min(wait, LOOK_EVERY))
+            elif now - quiet_since < LINGER:
+                await _listen(heard, LOOK_EVERY)
+            else:
+                break
+    if wait is not None:
+        async with app.db.transaction() as tx:
+            await turn.take(tx, [number_id])
+            await wake(tx, number_id, wait)
+
+
+async def _listen(heard: asyncio.Event, length: timedelta) -> None:
+    """Until somebody says something, and a moment longer, for others may as well; at most so long."""
+    if length > timedelta(0):
+        with suppress(TimeoutError):
+            await asyncio.wait_for(heard.wait(), length.total_seconds())
             await asyncio.sleep(LULL)
-        else:
-            if wait is not None:
-                async with app.db.transaction() as tx:
-                    await turn.take(tx, [number_id])
-                    await wake(tx, number_id, wait)
-            return
 
 
 async def look(app: App, number_id: int) -> tuple[int, datetime | None]:
