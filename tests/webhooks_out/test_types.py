@@ -141,13 +141,18 @@ async def test_a_message_from_here_is_told_with_what_the_api_answers(bakery: Bak
             code,
             "Not delivered." if code else None,
         )
+    await change(
+        bakery.app,
+        "INSERT INTO recipients (number_id, campaign_id, key, contact_id, state, outbox_id) "
+        "VALUES (%s, 5, 'p:1', 1, 'queued', 1)",
+        bakery.number_id,
+    )
     async with bakery.app.db.transaction() as tx:
         await turn.take(tx, [bakery.number_id])
         told_of = {"outbox": [[1, 1, "sent"], [1, 2, "failed"], [1, 2, "queued"]]}
         await events.publish(tx, {bakery.number_id: told_of}, bakery.clock.now())
     found = await told()
-    assert [(kind, data["message"]["sent"]["id"]) for kind, data in found] == [
-        ("message.sent", 1),
-        ("message.status", 2),
-    ]
-    assert found[1][1]["message"]["errors"] == [{"code": 131026, "title": "Not delivered."}]
+    assert [kind for kind, _ in found] == ["message.sent", "campaign.recipient", "message.status"]
+    assert [data["message"]["sent"]["id"] for kind, data in found if kind.startswith("message.")] == [1, 2]
+    assert (found[1][1]["recipient"]["campaign_id"], found[1][1]["recipient"]["state"]) == (5, "sent")
+    assert found[2][1]["message"]["errors"] == [{"code": 131026, "title": "Not delivered."}]
