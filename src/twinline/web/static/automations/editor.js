@@ -81,7 +81,7 @@ class Editor {
       this.how = how;
       this.typedAt = performance.now();
       this.dirty = true;
-      this.status("Saving…");
+      if (!this.conflict) this.status("Saving…");
     }
     this.buttons();
     clearTimeout(this.timer);
@@ -167,37 +167,42 @@ class Editor {
     for (const [key, one] of parts) if (sentences[key]) this.sentences.set(one, sentences[key]);
   }
 
-  async check(looking = false) {
+  /** Asks the server. One question at a time: one that is given up may have been kept nevertheless. */
+  check() {
     clearTimeout(this.timer);
-    this.checking?.abort();
-    const here = new AbortController();
-    this.checking = here;
+    this.again = Boolean(this.checking);
+    this.checking ??= this.look().finally(() => {
+      this.checking = null;
+      if (this.again) this.check();
+    });
+    return this.checking;
+  }
+
+  async look() {
     const parts = this.parts();
     const open = parts.filter(([, one]) => this.flow.open.has(one)).map(([key]) => key);
     const keep = !this.readonly && this.dirty && !this.conflict;
     const sent = this.last;
     try {
       const { text } = await ask(`${root.dataset.address}/draft`, {
-        method: "POST", signal: here.signal, headers: { "Content-Type": "application/json" },
+        method: "POST", headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ definition: this.doc, open, keep, draft_at: this.draftAt }),
       });
       const said = JSON.parse(text);
-      this.problems = said.problems;
       this.say(said.sentences, parts);
-      for (const [key, html] of Object.entries(said.previews)) this.previewed.set(key, html);
-      if (keep && !said.kept) this.status("Not saved yet", true);
-      else if (keep) {
+      if (keep && said.kept) {
         this.draftAt = said.draft_at;
         if (sent === this.last) this.dirty = false;
         this.status("Saved as draft");
-      }
+      } else if (keep) this.status("Not saved yet", true);
+      // What came meanwhile stands elsewhere; it is asked about next.
+      if (sent !== this.last) return;
+      this.problems = said.problems;
+      this.previewed = new Map(Object.entries(said.previews));
       this.told();
     } catch (error) {
-      if (error.name === "AbortError") return;
-      if (error.status === 409) {
-        this.conflict = true;
-        this.status(error.message, true);
-      } else this.status(looking ? error.message : `Not saved: ${error.message}`, true);
+      this.conflict = error.status === 409;
+      this.status(this.conflict ? error.message : `Not saved: ${error.message}`, true);
     }
   }
 
@@ -250,7 +255,7 @@ class Editor {
     // A change that hasn't been kept yet is kept before the draft is looked at.
     const publish = document.getElementById("publish");
     publish?.addEventListener("click", async () => {
-      if (this.dirty) await this.check();
+      while (this.dirty && !this.conflict && !document.querySelector("#saved.bad")) await this.check();
       publish.dispatchEvent(new CustomEvent("publish"));
     });
     document.addEventListener("click", (event) => event.target.closest("dialog.publishing [data-closes]")?.closest("dialog").close());

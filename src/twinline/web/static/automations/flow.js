@@ -149,7 +149,7 @@ export class Flow {
     else this.open.add(one);
     this.draw();
     if (this.open.has(one)) {
-      this.editor.check(true);
+      this.editor.check();
       this.editor.show(path);
     }
   }
@@ -158,7 +158,7 @@ export class Flow {
     const all = lanes(this.editor.catalogue, step, path);
     if (!all.length) return null;
     if (kind === "branch") {
-      return h("div", { class: "columns" },
+      return h("div", { class: "columns", "data-ways": String(all.length) },
         all.map((lane) => this.column(step, lane)),
         h("button", { type: "button", class: "button ghost small add-way", onclick: () => this.addCase(step, path) }, icon("plus"), "Another way"));
     }

@@ -40,7 +40,7 @@ function fits(row) {
     option.disabled = option.hidden;
   }
   if (more.selectedOptions[0]?.disabled) more.value = [...more.options].find((option) => !option.disabled)?.value ?? "";
-  more.options[0].textContent = does === "pause" ? "as long as after a reply" : "";
+  more.options[0].textContent = { pause: "as long as after a reply", start: "Choose…" }[does] ?? "";
   more.hidden = does === "release";
 }
 
