@@ -11,6 +11,7 @@ from tests.api.conftest import Program, make_key, refusal
 from tests.campaigns.bakery import Bakery, bakery, clock, meta
 
 from twinline.accounts import service as accounts
+from twinline.automations import service as automations
 from twinline.campaigns import planning, service
 from twinline.db import as_json
 from twinline.web.app import build
@@ -110,6 +111,17 @@ async def test_answers_are_routed_to_the_team_and_nobody_elses(bakery: Bakery, p
     await program.posts(f"{where}/start")
     answer = await program.http.put(f"{where}/routing", json={"tag": "answered", "assign_to": eve})
     assert (answer.json()["state"], answer.json()["routing"]) == ("running", {"tag": "answered", "assign_to": eve})
+    async with bakery.app.db.transaction() as tx:
+        greets = await automations.create(tx, bakery.organisation_id, {"name": "Greets"}, None, bakery.clock.now())
+    answer = await program.http.put(f"{where}/routing", json={"automation": greets})
+    assert answer.json()["routing"] == {"automation": greets}
+    await bakery.goes_on()
+    await bakery.answers(ANA, "Yes, please")
+    async with bakery.app.db.transaction() as tx:
+        wamids = [row[0] for row in await tx.rows("SELECT wamid FROM messages WHERE NOT outgoing", ())]
+        by_contact, talks = await service.answered(tx, bakery.shop.number_id, wamids)
+    assert list(by_contact.values()) == list(talks) == [int(where.rpartition("/")[2])]
+    assert list(talks.values()) == [str(greets)]
     for wrong in ({"assign_to": 99999}, {"automation": 99999}, {"tag": "a,b"}):
         assert (await program.is_refused(422, "PUT", f"{where}/routing", wrong))["code"] == "campaign.routing"
         asked = spring(ANA, routing=wrong)

@@ -14,6 +14,7 @@ from twinline.accounts import service as accounts
 from twinline.app import App
 from twinline.automations import queries, schema, tending, timing
 from twinline.automations.models import Automation, Kind, NoSuchAutomation, Settings, refuse
+from twinline.campaigns import routing
 from twinline.db import Tx, as_json
 from twinline.mirror import events, turn
 from twinline.rules import floor
@@ -259,3 +260,13 @@ async def set_settings(
     await accounts.record(tx, organisation_id, user_id, "number.automations", detail, now)
     await timing.wind(tx, organisation_id, now)
     await events.publish(tx, {number_id: {"number": True}}, now)
+
+
+# --- what others choose from ------------------------------------------------------------------------------------------
+
+
+async def _names(tx: Tx, organisation_id: int) -> dict[int, str]:
+    return {one.id: one.name for one in await queries.automations(tx, organisation_id)}
+
+
+routing.offer(_names)  # one of them may talk with whoever answers a campaign

@@ -184,6 +184,8 @@ async def _create(
             for value in variant.values.values():
                 if "file" in value:
                     value.update(await _keep(app, sender.organisation_id, value["file"]))
+        if "automation" in said["routing"]:
+            pass  # it knows which there are
         if answer_to:
             said["routing"]["assign_to"] = await _colleague(app, sender.organisation_id, answer_to)
         if file is not None:
