@@ -7,9 +7,9 @@ it is there.
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -23,6 +23,14 @@ def default_data_dir() -> Path:
         return Path("/var/lib/twinline")
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "twinline"
+
+
+def _listed(given: Any) -> Any:
+    """What stands in the environment with commas between."""
+    return tuple(one.strip() for one in given.split(",") if one.strip()) if isinstance(given, str) else given
+
+
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
 
 class Settings(BaseSettings):
@@ -48,7 +56,7 @@ class Settings(BaseSettings):
     verify_token: SecretStr = SecretStr("")
     signup_config_id: str = ""
     signup_sdk_url: str = "https://connect.facebook.net/en_US/sdk.js"
-    signup_origins: Annotated[tuple[str, ...], NoDecode] = (
+    signup_origins: Listed = (
         "https://www.facebook.com",
         "https://web.facebook.com",
     )
