@@ -25,7 +25,7 @@ class Reason:
 
 _ALL: Final = (
     Reason("invalid", "The number can't be read", "Correct these rows and bring them again."),
-    Reason("duplicate", "There more than once", "They get it once."),
+    Reason("duplicate", "In the audience more than once", "They get it once."),
     Reason("tried", "Got it when it was tried on a few", "They don't get it again."),
     Reason("missing", "A value is missing", "Fill it in, or set a fallback for it."),
     Reason("content", "The message can't be made for them", "Look at the reason beside each of them."),
