@@ -70,7 +70,7 @@ ENABLE = """
 UPDATE automations SET enabled = %(on)s
 WHERE organisation_id = %(organisation)s AND id = %(id)s AND archived_at IS NULL
 """
-PLACE = """
+REORDER = """
 UPDATE automations a SET position = r.position FROM unnest(%(ids)s::bigint[]) WITH ORDINALITY AS r(id, position)
 WHERE a.organisation_id = %(organisation)s AND a.id = r.id AND a.position <> r.position
 """

@@ -88,7 +88,7 @@ async def move(tx: Tx, organisation_id: int, automation_id: int, position: int) 
         raise NoSuchAutomation(f"there is no automation {automation_id}")
     order.remove(automation_id)
     order.insert(max(0, position), automation_id)
-    await tx.execute(queries.PLACE, {"organisation": organisation_id, "ids": order})
+    await tx.execute(queries.REORDER, {"organisation": organisation_id, "ids": order})
 
 
 async def archive(tx: Tx, organisation_id: int, automation_id: int, now: datetime, *, by: int | None = None) -> None:
