@@ -6,6 +6,7 @@ import pytest
 
 from twinline.rules.floor import (
     EMPTY,
+    LAST_WORDS,
     Floor,
     Holder,
     Why,
@@ -13,6 +14,7 @@ from twinline.rules.floor import (
     may_speak,
     release,
     says,
+    speak,
     take,
 )
 
@@ -118,3 +120,39 @@ def test_a_machine_gives_back_only_its_own_turn() -> None:
 @pytest.mark.parametrize("why", list(Why))
 def test_every_reason_is_a_sentence(why: Why) -> None:
     assert says(why).endswith(".")
+
+
+def test_a_machine_goes_on_under_the_epoch_of_its_turn_also_when_that_is_over() -> None:
+    first = speak(EMPTY, Holder.AUTOMATION, NOW, NOW + LAST_WORDS).floor
+    later = NOW + timedelta(hours=1)
+    assert holder_now(first, later) is Holder.NOBODY
+    assert may_speak(first, Holder.AUTOMATION, first.epoch, later).allowed
+    again = speak(first, Holder.AUTOMATION, later, later + LAST_WORDS).floor
+    assert (again.epoch, holder_now(again, later)) == (first.epoch, Holder.AUTOMATION)
+
+
+def test_a_turn_is_never_made_shorter_by_another_sentence() -> None:
+    waits = speak(EMPTY, Holder.AUTOMATION, NOW, NOW + timedelta(hours=1)).floor
+    assert speak(waits, Holder.AUTOMATION, NOW, NOW + LAST_WORDS).floor.until == waits.until
+
+
+def test_no_two_decisions_of_people_have_the_same_moment() -> None:
+    first = take(EMPTY, Holder.PHONE, NOW, NOW + timedelta(hours=1), NOW).floor
+    second = take(first, Holder.PHONE, NOW, NOW + timedelta(hours=1), NOW).floor
+    freed = release(second, Holder.PHONE, NOW, NOW)
+    decided = [here.since for here in (first, second, freed)]
+    assert len(set(decided)) == 3
+    assert decided == sorted(at for at in decided if at is not None)
+
+
+def test_a_keyword_that_is_heard_late_frees_nothing() -> None:
+    here = take(EMPTY, Holder.PERSON, NOW, NOW + timedelta(hours=1)).floor
+    assert release(here, Holder.PHONE, NOW, NOW - timedelta(seconds=5)) == here
+
+
+def test_a_prompt_echo_with_a_pause_of_nothing_still_drops_what_was_prepared() -> None:
+    machine = speak(EMPTY, Holder.AUTOMATION, NOW, NOW + LAST_WORDS).floor
+    said_at = NOW - timedelta(seconds=3)
+    here = take(machine, Holder.PHONE, NOW, said_at, said_at).floor
+    assert holder_now(here, NOW) is Holder.NOBODY
+    assert not may_speak(here, Holder.AUTOMATION, machine.epoch, NOW).allowed
