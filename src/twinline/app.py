@@ -34,7 +34,7 @@ async def open_app(settings: Settings, database_url: str, clock: Clock | None = 
     keys = settings.vault_keys.get_secret_value() if settings.vault_keys else None
     if clock is None:
         clock = FileClock(settings.clock_file) if settings.clock_file else SystemClock()
-    outside = Outside(settings.outside_allowed.split(","))
+    outside = Outside(settings.outside_allowed)
     db = Database(database_url, size=settings.db_pool)
     # Meta's 200 usually comes within a second; a minute covers slow media without hanging a lane for ever.
     async with httpx.AsyncClient(

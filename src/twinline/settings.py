@@ -67,7 +67,7 @@ class Settings(BaseSettings):
 
     # What webhooks and automations may reach besides the public internet, with commas between: host, host:port or
     # network/bits (kit.outside).
-    outside_allowed: str = ""
+    outside_allowed: Listed = ()
 
     # secrets
     vault_keys: SecretStr | None = None  # comma-separated Fernet keys, newest first; default: <data>/vault.key
