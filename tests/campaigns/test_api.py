@@ -12,7 +12,7 @@ from tests.campaigns.bakery import Bakery, bakery, clock, meta
 
 from twinline.accounts import service as accounts
 from twinline.automations import service as automations
-from twinline.campaigns import planning, service
+from twinline.campaigns import following, planning, service
 from twinline.db import as_json
 from twinline.web.app import build
 
@@ -119,7 +119,7 @@ async def test_answers_are_routed_to_the_team_and_nobody_elses(bakery: Bakery, p
     await bakery.answers(ANA, "Yes, please")
     async with bakery.app.db.transaction() as tx:
         wamids = [row[0] for row in await tx.rows("SELECT wamid FROM messages WHERE NOT outgoing", ())]
-        by_contact, talks = await service.answered(tx, bakery.shop.number_id, wamids)
+        by_contact, talks = await following.answered(tx, bakery.shop.number_id, wamids)
     assert list(by_contact.values()) == list(talks) == [int(where.rpartition("/")[2])]
     assert list(talks.values()) == [str(greets)]
     for wrong in ({"assign_to": 99999}, {"automation": 99999}, {"tag": "a,b"}):

@@ -11,8 +11,6 @@ from twinline.automations.ears import Ears
 
 blueprint = procrastinate.Blueprint()
 
-LOOK_AFTER = "automations.look_after"
-
 
 def _app(context: JobContext) -> App:
     app: App = context.additional_context["app"]

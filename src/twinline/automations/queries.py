@@ -79,7 +79,6 @@ UPDATE automations SET archived_at = %(now)s, enabled = false
 WHERE organisation_id = %(organisation)s AND id = %(id)s AND archived_at IS NULL
 """
 
-NUMBERS_OF = "SELECT id FROM numbers WHERE organisation_id = %(organisation)s ORDER BY id"
 ORGANISATION_OF = "SELECT organisation_id FROM numbers WHERE id = %(number)s"
 
 

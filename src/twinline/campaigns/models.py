@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
 from twinline.rules.campaigns import Limits, State, limits_of
@@ -118,44 +117,3 @@ def files_of(organisation_id: int, audience: Mapping[str, Any], content: Mapping
     lists = {f"audiences/{organisation_id}/{one['file']}" for one in audience.get("sources", ()) if "file" in one}
     values = [value for variant in content.get("variants", ()) for value in variant["values"].values()]
     return lists | {value["file"] for value in values if "file" in value}
-
-
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """A row of ``recipients``; for its states see ``rules.campaigns``. ``draft`` is a ``sending.models.Draft``."""
-
-    number_id: int
-    campaign_id: int
-    id: int
-    key: str
-    contact_id: int | None
-    phone: str | None
-    bsuid: str | None
-    name: str | None
-    line: int | None
-    language: str | None
-    variant: int
-    filled: dict[str, Any]
-    draft: dict[str, Any] | None
-    market: str | None
-    cost: Decimal | None
-    state: str
-    reason: str
-    says: str
-    first: bool
-    not_before: datetime
-    tries: int
-    outbox_id: int | None
-    wamid: str | None
-    queued_at: datetime | None
-    sent_at: datetime | None
-    delivered_at: datetime | None
-    read_at: datetime | None
-    failed_at: datetime | None
-    replied_at: datetime | None
-    reply_wamid: str | None
-    button: str | None
-    opted_out_at: datetime | None
-    blocked_at: datetime | None
-    converted_at: datetime | None
-    conversion: dict[str, Any] | None

@@ -54,7 +54,6 @@ from twinline.sending.models import Draft, Lane, Recipient, Sender
 from twinline.templates.models import Template
 from twinline.templates.service import meta_said
 
-SLICE: Final = 5_000
 MARKETING: Final = "MARKETING"
 WEEK: Final = timedelta(days=7)
 TALK: Final = timedelta(hours=1)

@@ -2,7 +2,7 @@
 
 ``tag``: whoever answers gets it. ``assign_to``: their chat becomes this person's, if it is nobody's yet.
 ``automation``: the id of the one that talks with them; automations say what there is to choose (``offer``) and read the
-choice (``service.answered``). ``converted_by``: whoever is given this tag has converted.
+choice (``following.answered``). ``converted_by``: whoever is given this tag has converted.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

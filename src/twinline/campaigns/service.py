@@ -421,16 +421,6 @@ async def found(tx: Tx, organisation_id: int, campaign_id: int) -> Campaign:
     return one
 
 
-async def answered(tx: Tx, number_id: int, wamids: Collection[str]) -> tuple[dict[int, int], dict[int, str]]:
-    """Which of these messages answer a campaign: the campaign by the contact; and the automation to which its answers
-    go, by the campaign.
-    """
-    named = {"number": number_id, "wamids": list(wamids), "within": ANSWERS_WITHIN}
-    campaigns = {row["contact_id"]: row["campaign_id"] for row in await tx.dicts(queries.ANSWERED, named)}
-    rows = await tx.rows(queries.ROUTING, {"number": number_id, "ids": sorted(set(campaigns.values()))})
-    return campaigns, {number: str(said["automation"]) for number, said, _ in rows if "automation" in said}
-
-
 async def organisation_of(tx: Tx, campaign_id: int) -> int:
     """Whose it is, for operators. Raises NoSuchCampaign."""
     organisation: int | None = await tx.value(queries.ORGANISATION_OF, {"id": campaign_id})

@@ -44,8 +44,6 @@ ORDER BY e.number_id, e.seq
 LIMIT %(limit)s
 """
 
-HEADS = "SELECT id, event_seq FROM numbers WHERE id = ANY(%s)"
-
 NUMBERS = "SELECT id, event_seq FROM numbers WHERE organisation_id = %s"
 
 Cursor = dict[int, int]

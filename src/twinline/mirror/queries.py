@@ -56,12 +56,6 @@ FROM json_to_recordset(%s::json) AS r(number_id bigint, wamid text)
 JOIN messages m ON m.number_id = r.number_id AND m.wamid = r.wamid
 """
 
-KEYS_OF_CONTACTS = """
-SELECT i.number_id, i.key, i.contact_id
-FROM unnest(%(numbers)s::bigint[], %(contacts)s::bigint[]) AS r(number_id, contact_id)
-JOIN identities i ON i.number_id = r.number_id AND i.contact_id = r.contact_id
-"""
-
 # While the past is written, nobody of the number is merged away; one lock instead of one for each person.
 HOLD_PEOPLE = (
     "SELECT pg_advisory_xact_lock_shared(hashtextextended('twinline.people', n)) FROM unnest(%s::bigint[]) AS n"

@@ -38,17 +38,6 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A phone number that Graph lists under a WABA."""
-
-    phone_number_id: str
-    display_phone: str
-    verified_name: str | None
-    on_app: bool | None
-    """``is_on_biz_app``; None when Graph didn't say."""
-
-
-@dataclass(frozen=True, slots=True)
 class Onboarding:
     organisation_id: int
     id: int

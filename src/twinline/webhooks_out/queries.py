@@ -171,10 +171,6 @@ NEXT_DUE = """
 SELECT min(due_at) FROM webhook_deliveries
 WHERE organisation_id = %(organisation)s AND endpoint_id = %(id)s AND state = 'waiting'
 """
-WAITING = """
-SELECT count(*) FROM webhook_deliveries
-WHERE organisation_id = %(organisation)s AND endpoint_id = %(id)s AND state = 'waiting'
-"""
 TRIED = """
 UPDATE webhook_deliveries SET state = %(state)s, tries = tries + 1, first_at = coalesce(first_at, %(now)s),
     tried_at = %(now)s, due_at = coalesce(%(due)s::timestamptz, due_at), took = %(took)s, code = %(code)s,

@@ -1,6 +1,6 @@
 """When a business is open."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -40,28 +40,17 @@ def test_open_and_closed(now: datetime, is_open: bool) -> None:
     assert SHOP.open_at(now) is is_open
 
 
-def test_the_next_opening() -> None:
-    assert SHOP.next_opening(at(23, 13, 30)) == at(23, 14)
-    assert SHOP.next_opening(at(23, 10)) == at(23, 10)
-    assert SHOP.next_opening(at(24, 10)) == at(27, 22)
-    assert SHOP.next_opening(at(24, 10, month=12)) == at(27, 20, month=12)
-    assert Hours.of({"week": {"mon": []}}).next_opening(at(23, 10)) is None
-
-
 def test_who_has_said_nothing_is_always_open_but_on_holidays() -> None:
     assert Hours.of(None).open_at(at(22, 3))
     closed = Hours.of({"holidays": {"2026-12-25": []}})
     assert closed.open_at(at(24, 23, month=12))
     assert not closed.open_at(at(25, 12, month=12))
-    assert closed.next_opening(at(25, 12, month=12)) == at(26, 0, month=12)
 
 
 def test_where_clocks_are_put_back_it_opens_by_the_clock_on_the_wall() -> None:
     sunday = Hours.of({"week": {"sun": [["09:00", "10:00"]]}})
-    opening = sunday.next_opening(datetime(2026, 10, 25, 0, 0, tzinfo=LISBON))
-    assert opening is not None
-    assert opening.hour == 9
-    assert opening.utcoffset() == timedelta(0)
+    assert not sunday.open_at(datetime(2026, 10, 25, 8, 59, tzinfo=LISBON))
+    assert sunday.open_at(datetime(2026, 10, 25, 9, 0, tzinfo=LISBON))
 
 
 @pytest.mark.parametrize(

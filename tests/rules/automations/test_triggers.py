@@ -9,7 +9,7 @@ import pytest
 
 from twinline.rules.automations.facts import Facts, Turn
 from twinline.rules.automations.program import Program
-from twinline.rules.automations.triggers import TRIGGERS, Happening, first, fits, next_time, why_not
+from twinline.rules.automations.triggers import TRIGGERS, Happening, next_time, why_not
 from twinline.rules.automations.words import TRIGGERS as TOLD
 
 LISBON = ZoneInfo("Europe/Lisbon")
@@ -69,7 +69,7 @@ PRICE = {"words": ["price", "preço"]}
 )
 def test_triggers(trigger: dict[str, Any], yes: Happening, no: Happening) -> None:
     program = listening(trigger)
-    assert fits(program, yes, FACTS)
+    assert why_not(program, yes, FACTS) is None
     assert (why_not(program, no, FACTS) or "").endswith(".")
 
 
@@ -85,13 +85,6 @@ def test_it_says_what_it_waits_for_and_what_is_missing() -> None:
 def test_a_thumb_up_isnt_a_question() -> None:
     only_reaction = Happening("turn", Turn(("👍",), ("reaction",)))
     assert why_not(listening({"message": {}}), only_reaction, FACTS) == "A reaction alone isn't a question."
-
-
-def test_the_first_that_fits_begins() -> None:
-    narrow, wide = listening({"keyword": PRICE}), listening({"message": {}})
-    assert first([narrow, wide], said("hello"), FACTS) is wide
-    assert first([narrow, wide], said("price"), FACTS) is narrow
-    assert first([narrow], said("hello"), FACTS) is None
 
 
 def test_a_schedule_is_due_on_its_days_on_the_clock_of_the_wall() -> None:

@@ -7,16 +7,13 @@ always open.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
 
 from twinline.rules.automations.conditions import DAYS
-
-LOOK: int = 400
-"""Days ahead in which the next opening is looked for."""
 
 Spans = tuple[tuple[time, time], ...]
 
@@ -52,17 +49,6 @@ class Hours:
         return any(first <= clock and (clock < last or last <= first) for first, last in today) or any(
             last <= first and clock < last for first, last in yesterday
         )
-
-    def next_opening(self, now: datetime) -> datetime | None:
-        """``now`` itself if it is open, else when it opens next; None: not within a year."""
-        if self.open_at(now):
-            return now
-        return next((at for at in self._openings(now) if at > now), None)
-
-    def _openings(self, now: datetime) -> Iterator[datetime]:
-        for day in (now.date() + timedelta(days=more) for more in range(LOOK)):
-            for first, _ in self._on(day):
-                yield datetime.combine(day, first, now.tzinfo)
 
     def _on(self, day: date) -> Spans:
         for name in (day.isoformat(), day.isoformat()[5:]):

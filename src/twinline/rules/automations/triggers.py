@@ -4,7 +4,7 @@
 ``tag_added``, ``schedule``, ``api``. Several triggers listen to a turn.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from types import MappingProxyType
@@ -121,16 +121,6 @@ def why_not(program: Program, happening: Happening, known: Facts) -> str | None:
     scene = Scene(known, said=facts.said(happening.turn))
     missing = next((condition for condition in program.when if not holds(condition, scene)), None)
     return None if missing is None else f"It wants that {words.condition(missing)}."
-
-
-def fits(program: Program, happening: Happening, known: Facts) -> bool:
-    """Whether this begins the automation."""
-    return why_not(program, happening, known) is None
-
-
-def first(programs: Iterable[Program], happening: Happening, known: Facts) -> Program | None:
-    """The first of them, in their order, that this begins."""
-    return next((program for program in programs if fits(program, happening, known)), None)
 
 
 def next_time(given: Json, after: datetime) -> datetime | None:

@@ -153,7 +153,3 @@ def condition(said: Json) -> str:
     """“the business is open”; it follows a “that”."""
     kind, given = one(said)
     return CONDITIONS[kind](given)
-
-
-def conditions(said: Sequence[Json]) -> str:
-    return " and ".join(map(condition, said))
