@@ -176,6 +176,18 @@ async def test_yaml_is_the_same_and_its_errors_have_their_lines(bakery: Bakery, 
     assert broken["problems"][0]["line"] == 1
 
 
+async def test_a_draft_that_isnt_fit_yet_is_written_in_order_too(bakery: Bakery, browser: httpx.AsyncClient) -> None:
+    one = await made(bakery)
+    draft = {
+        "steps": [{"ask": {"on_timeout": [{"end": {}}], "text": ""}}, {"branch": [{"steps": [], "when": []}]}],
+        "triggers": [], "settings": {"limits": {}}, "name": "Hello",
+    }  # fmt: skip
+    told = await sends(browser, f"/automations/{one}/yaml", definition=draft)
+    keys = [line.strip(" -").split(":")[0] for line in told["yaml"].split("\n") if line]
+    assert keys == ["name", "triggers", "steps", "ask", "text", "on_timeout", "end", "branch", "when", "steps"]
+    assert told["problems"][0]["line"] is not None
+
+
 def test_the_line_of_a_path_is_that_of_its_key() -> None:
     lines = Lines("name: A\nsteps:\n  - send:\n      text: B\n  - wait: 10m\n")
     assert lines.of(("steps", 0, "send", "text")) == 4

@@ -170,10 +170,22 @@ def problems(definition: Any, here: Known) -> list[Problem]:
         return list(error.problems)
 
 
-def as_json(found: Problem) -> Json:
-    """The place is seen in the flow, so that the sentence needn't say it."""
-    says = found.says.removeprefix(where(found.path))
+EMPTY: Final = "This is still empty."
+
+
+def as_json(found: Problem, definition: Any = None) -> Json:
+    """The place is seen in the flow, so that the sentence needn't say it; nor what an empty field can't be."""
+    says = EMPTY if _at(definition, found.path) == "" else found.says.removeprefix(where(found.path))
     return {"path": list(found.path), "says": says[:1].upper() + says[1:], "warning": found.level == "warning"}
+
+
+def _at(value: Any, path: Path) -> Any:
+    for part in path:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
 
 
 def previews(definition: Json, keys: list[Any], here: Surroundings) -> dict[str, str]:
@@ -216,7 +228,33 @@ def to_yaml(definition: Json) -> str:
     try:
         return schema.to_yaml(schema.read(definition))
     except Unfit:
-        return notation.write(definition)
+        return notation.write(_ordered(definition))
+
+
+def _ordered(definition: Json) -> Json:
+    """A draft as its parts follow each other in the editor: the database keeps no order of keys."""
+    first = ("name", "description", "triggers", "when", "settings", "steps")
+    said = {name: definition[name] for name in (*first, *definition) if definition.get(name) not in (None, {}, "")}
+    if isinstance(said.get("settings"), dict):
+        kept = {name: part for name, part in said["settings"].items() if part != {}}
+        said = {name: kept if name == "settings" else part for name, part in said.items() if name != "settings" or kept}
+    return {**said, "steps": [_step(one) for one in definition.get("steps", [])]}
+
+
+def _step(said: Json) -> Json:
+    [(kind, given)] = said.items()
+    if kind == "branch":
+        ways = [{**way, "steps": [_step(one) for one in way.get("steps", [])]} for way in given]
+        return {kind: [{name: way[name] for name in ("when", "otherwise", "steps") if name in way} for way in ways]}
+    if not isinstance(given, dict):
+        return said
+    offer = forms.STEPS[kind]
+    lanes = [name for name, _ in offer.get("lanes", ())]
+    names = [field["name"] for field in offer["fields"]]
+    ordered = {name: given[name] for name in (*names, *given) if name in given and name not in lanes}
+    return {
+        kind: ordered | {name: [_step(one) for one in given[name]] for name in lanes if given.get(name) is not None}
+    }
 
 
 def of_yaml(text: str, here: Known) -> tuple[Json | None, list[Json]]:

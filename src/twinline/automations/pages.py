@@ -217,7 +217,7 @@ class _Pages:
             "definition": draft,
             "catalogue": CATALOGUE,
             "known": here.offered,
-            "problems": [builder.as_json(found) for found in builder.problems(draft, here.known)],
+            "problems": [builder.as_json(found, draft) for found in builder.problems(draft, here.known)],
             "sentences": words.sentences(draft),
             "draft_at": one.draft_at.isoformat(),
             "readonly": not viewer.may_write,
@@ -246,7 +246,7 @@ class _Pages:
                 raise HTTPException(404) from error
             except Refused as error:
                 refused = _said(error)
-        told = [builder.as_json(found) for found in builder.problems(definition, here.known)]
+        told = [builder.as_json(found, definition) for found in builder.problems(definition, here.known)]
         if refused:
             told = [one for one in told if one["path"] != ["name"]]
             told.insert(0, {"path": ["name"], "says": refused, "warning": False})

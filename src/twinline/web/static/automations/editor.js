@@ -283,16 +283,11 @@ class Editor {
     if (!this.problems.length) return;
     this.shown = ((this.shown ?? -1) + 1) % this.problems.length;
     const { path } = this.problems[this.shown];
-    const cards = this.parts().filter(([key]) => `/${path.join("/")}/`.startsWith(`${key}/`));
-    const card = cards.at(-1);
-    if (!card) {
-      document.getElementById(path[0] === "name" ? "name" : "add-trigger")?.focus();
-      return;
-    }
+    const card = this.parts().filter(([key]) => `/${path.join("/")}/`.startsWith(`${key}/`)).at(-1);
     if (path[0] === "settings") this.flow.settingsOpen = true;
-    this.flow.open.add(card[1]);
+    else if (card) this.flow.open.add(card[1]);
     this.draw();
-    this.flow.focus(card[0].split("/").slice(1), true);
+    if (!this.flow.focusProblem(path)) document.getElementById(path[0] === "name" ? "name" : "add-trigger")?.focus();
   }
 
   // ---- choosing what to add ----------------------------------------------------------------------------------------

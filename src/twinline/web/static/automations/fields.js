@@ -183,7 +183,7 @@ const WIDGETS = {
     const given = slot.get() ?? "";
     const open = !["users", "automations", "connections", "choices"].includes(spec.of);
     if (open || (!options.length && spec.of !== "choices")) {
-      const input = line(spec, slot, editor, id, { list: `${id}-list`, value: given });
+      const input = line(spec, slot, editor, id, { list: `${id}-list`, value: given, placeholder: spec.placeholder ?? spec.label });
       return h("div", {}, input, h("datalist", { id: `${id}-list` }, options.map(([value, words]) => h("option", { value }, words))));
     }
     const all = given && !options.some(([value]) => value === given) ? [...options, [given, given]] : options;

@@ -35,6 +35,11 @@ export class Flow {
         if (again && range && range[0] !== null) again.setSelectionRange(...range);
       } catch { /* a field that has no caret */ }
     }
+    if (this.editor.readonly) {
+      this.root.classList.add("readonly");
+      for (const part of this.root.querySelectorAll(".form, .only-if, .settings > .fields, .leads")) part.inert = true;
+      for (const card of this.root.querySelectorAll("[draggable]")) card.draggable = false;
+    }
     this.tell();
   }
 
@@ -290,7 +295,7 @@ export class Flow {
     const card = head?.closest(".step[data-card]");
     if (!card) return;
     const path = pathOf(card.dataset.card);
-    if (path[0] !== "steps") return;
+    if (path[0] !== "steps" || this.editor.readonly) return;
     const arrow = { ArrowUp: "up", ArrowDown: "down", ArrowLeft: "left", ArrowRight: "right" }[event.key];
     if (event.altKey && arrow) this.editor.shift(path, arrow);
     else if ((event.key === "Delete" || event.key === "Backspace") && !event.altKey) this.remove(path);
@@ -372,17 +377,31 @@ export class Flow {
     }
   }
 
-  /** A problem stands at the field it is about, else at the card, else at whatever is around it. */
-  place({ path, says, warning }) {
+  /** Where a problem is said: at the field it is about, else at the card, else at whatever is around it. */
+  placeOf(path) {
     for (let length = path.length; length > 0; length -= 1) {
       const here = this.root.querySelector(`[data-problem="${CSS.escape(path.slice(0, length).join("/"))}"]`);
-      if (!here) continue;
-      here.hidden = false;
-      here.textContent = here.textContent ? `${here.textContent} ${says}` : says;
-      here.classList.toggle("warning", Boolean(warning));
-      if (!warning) here.closest(".field")?.querySelector(".input")?.setAttribute("aria-invalid", "true");
-      here.closest("[data-card]")?.classList.add(warning ? "doubtful" : "bad");
-      return;
+      if (here) return here;
     }
+    return null;
+  }
+
+  place({ path, says, warning }) {
+    const here = this.placeOf(path);
+    if (!here) return;
+    here.hidden = false;
+    here.textContent = here.textContent ? `${here.textContent} ${says}` : says;
+    here.classList.toggle("warning", Boolean(warning));
+    if (!warning) here.closest(".field")?.querySelector(".input")?.setAttribute("aria-invalid", "true");
+    here.closest("[data-card]")?.classList.add(warning ? "doubtful" : "bad");
+  }
+
+  /** Goes to where a problem is said; answers whether there is such a place. */
+  focusProblem(path) {
+    const here = this.placeOf(path);
+    const around = here?.closest(".field, .condition, [data-card], .begins");
+    around?.querySelector("input, textarea, select, .fold")?.focus({ preventScroll: true });
+    around?.scrollIntoView({ block: "center", behavior: "smooth" });
+    return Boolean(around);
   }
 }
