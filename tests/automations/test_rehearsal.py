@@ -50,6 +50,25 @@ def test_it_is_shown_what_people_answered_and_what_it_would_have_said() -> None:
     assert [one.says for one in fourth.would] == ["“bread is 3”"]
 
 
+def test_a_keyword_on_the_phone_commands_and_answers_nothing() -> None:
+    chat = [
+        past(0, "customer", "hello"),
+        past(1, "phone", "One moment"),
+        past(2, "customer", "cake"),
+        past(3, "phone", "#Bot"),
+        past(10, "customer", "price"),
+        past(11, "phone", "#pause 20m"),
+        past(12, "customer", "bread"),
+        past(40, "customer", "?"),
+    ]
+    first, second, third, fourth, _ = rehearse(PROGRAM, chat, ANN)
+    assert [one.says for one in first.would] == ["“Which?”"]
+    assert [one.says for one in second.would] == ["“cake is 3”"]
+    assert [one.says for one in third.would] == ["“Which?”"]
+    assert [one.says for one in fourth.would] == ["“bread is 3”"]
+    assert fourth.did[0].says == "It is silent: the phone has the floor until 12:31."
+
+
 def test_as_if_nobody_had_answered() -> None:
     _, second, *_ = rehearse(PROGRAM, CHAT, ANN, people=False)
     assert [one.says for one in second.would] == ["“cake is 3”"]

@@ -15,6 +15,7 @@ from twinline.accounts.gate import administrator_of, viewer_of
 from twinline.app import App
 from twinline.automations import forms, queries, service
 from twinline.automations.models import NoSuchAutomation, Settings
+from twinline.campaigns.zones import zone_of
 from twinline.kit.html import render, see_other
 from twinline.numbers import queries as numbers
 from twinline.numbers import service as connecting
@@ -102,15 +103,18 @@ class _Pages:
             languages=LANGUAGES,
             zones=sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")),
             known=[one for one in known if one.version],
-            opens=self._opens(kept),
+            otherwise=zone_of(number.display_phone, "UTC"),
+            opens=self._opens(kept, number),
             short=dict(forms.DAYS),
         )
 
-    def _opens(self, kept: Settings) -> bool | None:
+    def _opens(self, kept: Settings, number: Number) -> bool | None:
         """Whether it is open now, where that can be said."""
         try:
             hours = Hours.of(kept.hours)
-            return hours.open_at(self._app.clock.now().astimezone(ZoneInfo(kept.zone or "UTC")))
+            return hours.open_at(
+                self._app.clock.now().astimezone(ZoneInfo(kept.zone or zone_of(number.display_phone, "UTC")))
+            )
         except (ValueError, KeyError):
             return None
 

@@ -5,13 +5,14 @@ it, people answer when they answered, and the automation does what it would have
 a bot, an agent) has no answer here, as nothing is sent to anybody. Pure: messages in, moments out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from twinline.automations import simulate
-from twinline.automations.simulate import Did, Passed, Replied, Said, Stage
+from twinline.automations.simulate import Did, Event, HandedBack, Passed, Paused, Replied, Said, Stage
+from twinline.rules.automations import keywords
 from twinline.rules.automations.facts import Facts, Turn
 from twinline.rules.automations.hours import Hours
 from twinline.rules.automations.program import Program
@@ -61,11 +62,13 @@ def rehearse(
     pause: timedelta = simulate.PAUSE,
     people: bool = True,
     first: bool = True,
+    words: Iterable[Mapping[str, Any]] = keywords.DEFAULTS,
 ) -> tuple[Moment, ...]:
     """The chat's moments, oldest first.
 
     ``people`` False: as if nobody else had answered. ``first``: the first message of ``past`` is the chat's first ever.
-    ``facts``: of the contact as they are now; the moment in it is only where the zone is taken from.
+    ``words``: what the owner commands automations by on the phone (``rules.automations.keywords``). ``facts``: of the
+    contact as they are now; the moment in it is only where the zone is taken from.
     """
     played = sorted(past, key=lambda one: one.at)[-MOST:]
     if not played:
@@ -83,8 +86,8 @@ def rehearse(
             stage.perform(Said(_together(said)))
         for one in answered if people else ():
             _come_to(stage, one.at)
-            if one.by in ("phone", "inbox"):
-                stage.perform(Replied("phone" if one.by == "phone" else "inbox"))
+            if one.by != "machine":
+                stage.perform(_done(one, words))
         _come_to(stage, until)
         if said:
             moments.append(_moment(said, answered, stage.did))
@@ -121,6 +124,16 @@ def _together(said: Sequence[Past]) -> Turn:
         campaign=next((turn.campaign for turn in turns if turn.campaign is not None), None),
         wamids=tuple(wamid for turn in turns for wamid in turn.wamids),
     )
+
+
+def _done(one: Past, words: Iterable[Mapping[str, Any]]) -> Event:
+    """What a person did by a message: a keyword on the phone is no answer."""
+    if one.by != "phone":
+        return Replied("inbox")
+    command = keywords.read(one.turn.text, words)
+    if command is None:
+        return Replied("phone")
+    return Paused(command.for_) if command.kind == "pause" else HandedBack()
 
 
 def _come_to(stage: Stage, moment: datetime) -> None:

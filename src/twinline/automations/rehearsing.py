@@ -16,6 +16,7 @@ from twinline.automations.problems import Unfit
 from twinline.automations.rehearsal import By, Moment, Past, rehearse
 from twinline.automations.tending import turn_of
 from twinline.automations.views import PastChat
+from twinline.campaigns.zones import zone_of
 from twinline.db import Tx
 from twinline.numbers import queries as numbers
 from twinline.numbers.models import Number
@@ -83,7 +84,7 @@ class Rehearsal:
         before = await views.known_before(self._tx, number.id, ids, since)
         settings = await queries.settings(self._tx, number.id)
         assert settings is not None
-        zone = ZoneInfo(settings.zone or "UTC")
+        zone = ZoneInfo(settings.zone or zone_of(number.display_phone, "UTC"))
         pasts = {contact: [_past(row) for row in said] for contact, said in groupby(rows, key=lambda row: row[0])}
 
         def play() -> list[Chat]:
@@ -91,7 +92,7 @@ class Rehearsal:
                 Chat(one, rehearse(
                     program, pasts[one.contact_id], _facts(one, number, now.astimezone(zone)),
                     hours=Hours.of(settings.hours), pause=settings.pause, people=people,
-                    first=one.contact_id not in before,
+                    first=one.contact_id not in before, words=settings.phone_keywords,
                 )[-MOMENTS:])
                 for one in found if one.contact_id in pasts
             ]  # fmt: skip

@@ -75,6 +75,13 @@ class Replied:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """A person takes the chat without answering in it, for so long (None: as after an answer)."""
+
+    length: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HandedBack:
     """A person gives the chat back to the machines."""
 
@@ -86,7 +93,7 @@ class Happened:
     happening: Happening
 
 
-Event = Said | Passed | Replied | HandedBack | Happened | Came
+Event = Said | Passed | Replied | Paused | HandedBack | Happened | Came
 
 
 # --- where a conversation stands --------------------------------------------------------------------------------------
@@ -213,7 +220,10 @@ class Stage:
             case Passed(length):
                 self.passed(self.now + length)
             case Replied(where):
-                self.replied(where)
+                self.change(open=None)
+                self.taken(where)
+            case Paused(length):
+                self.taken("phone", length)
             case HandedBack():
                 self.handed_back("The chat was handed back.")
             case Happened(happening):
@@ -262,9 +272,9 @@ class Stage:
                 if at > self.now:
                     yield at, Happening("no_answer", waited=at - _at(talk.said_at), turn=_turn(talk.open))
 
-    def replied(self, where: str) -> None:
-        until = self.now + (self.program.settings.pause_on_phone or self.pause)
-        self.change(holder=where, holds_until=until.isoformat(), open=None)
+    def taken(self, where: str, length: timedelta | None = None) -> None:
+        until = self.now + (length or self.program.settings.pause_on_phone or self.pause)
+        self.change(holder=where, holds_until=until.isoformat())
         if self.talk.run is not None:
             who = "the phone" if where == "phone" else "somebody in the inbox"
             self.tell("yielded", f"It falls silent: {who} has the floor until {until:%H:%M}.")
