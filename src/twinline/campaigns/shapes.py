@@ -79,7 +79,7 @@ class Value(In):
     text: str | None = Field(default=None, max_length=4096, description="The same for everybody.")
     value: dict[str, Any] | None = Field(default=None, description='An object of Meta\'s: `{"link": …}` of an image.')
     media: str | None = Field(
-        default=None, max_length=100, description="A header's file: what `POST …/media` answered."
+        default=None, pattern="^m_[A-Za-z0-9_-]{1,98}$", description="A header's file: what `POST …/media` answered."
     )
     fallback: str | None = Field(default=None, max_length=1024, description="Where that is empty.")
 
