@@ -118,7 +118,7 @@ async def test_a_lead_is_captured_with_two_questions_and_a_branch(bakery: Bakery
     await expect(page.locator("#floor")).not_to_contain_text("A person is answering here")
 
 
-async def test_steps_move_and_come_back_by_keyboard_alone(bakery: Bakery, page: Page) -> None:
+async def test_steps_are_moved_by_keyboard_and_mouse_and_come_back(bakery: Bakery, page: Page) -> None:
     made = await bakery.automation(
         "Greeting",
         {"send": {"text": "One"}},
@@ -139,6 +139,8 @@ async def test_steps_move_and_come_back_by_keyboard_alone(bakery: Bakery, page: 
     await expect(page.get_by_role("button", name="Say “Two”")).to_have_count(0)
     await page.locator("#toasts").get_by_role("button", name="Undo").click()
     await expect(page.locator(".column.otherwise").get_by_role("button", name="Say “Two”")).to_be_visible()
+    await page.get_by_role("button", name="Say “One”").drag_to(page.locator("#flow > .lane > .joint").last)
+    await expect(outer).to_have_text(["Then it depends: 1 way, or otherwise", "Say “One”"])
     await expect(page.locator("#saved")).to_have_text("Saved as draft")
 
     # The same as YAML: an error has its line, and what is mended there is seen in the flow.
@@ -146,7 +148,7 @@ async def test_steps_move_and_come_back_by_keyboard_alone(bakery: Bakery, page: 
     yaml = page.get_by_label("The automation as YAML")
     await expect(yaml).to_have_value(re.compile("text: Two"))
     text = await yaml.input_value()
-    line = text.split("\n").index("  - send:") + 1
+    line = next(at for at, line in enumerate(text.split("\n"), 1) if line.endswith("- send:"))
     await yaml.fill(text.replace("- send:", "- sned:", 1))
     problem = page.locator(".yaml-problems .fail")
     await expect(problem).to_contain_text(f"Line {line}")

@@ -3,7 +3,7 @@
 
 import { h, icon, menu } from "./draw.js";
 import { conditions, field, form, slotOf } from "./fields.js";
-import { clone, keyOf, kindOf, lanes, pathOf, valueOf } from "./model.js";
+import { clone, keyOf, kindOf, lanes, pathOf, tidy, valueOf } from "./model.js";
 
 export class Flow {
   constructor(root, editor) {
@@ -272,6 +272,7 @@ export class Flow {
   remove(path) {
     const list = this.editor.list(path.slice(0, -1));
     list.splice(path.at(-1), 1);
+    tidy(this.editor.doc, path.slice(0, -1), list);
     this.editor.changed("structure", "Removed");
     this.draw();
     const next = Math.min(path.at(-1), list.length - 1);

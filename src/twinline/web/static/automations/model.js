@@ -42,6 +42,14 @@ export function list(doc, path) {
   return holder[key];
 }
 
+/** A block for what went wrong that has lost its last step isn't there any more, so that the conversation ends there. */
+export function tidy(doc, path, list) {
+  if (!list.length && path.length > 1 && typeof path.at(-2) === "string") {
+    const step = at(doc, holderOf(path));
+    delete step[path.at(-2)][path.at(-1)];
+  }
+}
+
 /** Moves the step at `from` to stand before `index` of the list at `to`; answers its new path, or null if it can't. */
 export function move(doc, from, to, index) {
   // Into itself: no.
@@ -53,6 +61,7 @@ export function move(doc, from, to, index) {
   let where = index;
   if (source === target && place < index) where -= 1;
   target.splice(where, 0, step);
+  tidy(doc, from.slice(0, -1), source);
   return step;
 }
 
