@@ -44,7 +44,7 @@ def test_every_command_explains_itself_and_takes_a_data_folder(operator: Operato
     for name, command in found.items():
         assert command.help
         options = {option for parameter in command.params for option in parameter.opts}
-        assert "--data" in options or name == "demo", name
+        assert "--data" in options or name in ("demo", "automation schema"), name
     assert "--shuffle" in operator.does("replay", "--help")
 
 
