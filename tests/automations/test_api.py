@@ -111,8 +111,8 @@ async def test_nothing_is_started_while_a_person_has_the_floor(program: Program,
     assert (taken["holder"], taken["automations_may_speak"]) == ("person", False)
     assert taken["until"].startswith("2026-11-20T14:00")
     error = await program.is_refused(422, "POST", f"{program.base}/runs", {"to": f"+{ANA}", "automation": "Greeting"})
-    assert error["code"] == "automation.floor.person_speaks"
-    await tending.tend(shop.app, shop.number_id)
+    assert error["code"] == "floor.person_speaks"
+    await tending.look(shop.app, shop.number_id)
     freed = await program.posts(f"{chat}/floor/release")
     assert (freed["holder"], freed["automations_may_speak"]) == ("nobody", True)
     assert (await program.posts(f"{chat}/floor/release"))["holder"] == "nobody"

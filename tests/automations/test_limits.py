@@ -161,3 +161,24 @@ async def test_a_word_about_marketing_begins_it_once(bakery: Bakery) -> None:
     bakery.clock.advance(seconds=60)
     await timing.follow(bakery.app)
     assert (await bakery.goes_out())[1:] == ["We'll be quiet."]
+
+
+async def test_what_is_refused_ends_it_and_nothing_is_said_or_started_behind_it(bakery: Bakery) -> None:
+    await bakery.automation("Sales", {"send": {"text": "Buy!"}}, triggers=[{"api": {}}])
+    await bakery.automation("Shown", {"send": {"text": "One"}}, {"send": {"text": "{{vars.nothing}}"}},
+                            {"send": {"text": "Three"}}, {"start": {"automation": "Sales"}})  # fmt: skip
+    ana = await bakery.writes(ANA, "Hi")
+    assert await bakery.goes_out() == ["One"]
+    [run] = await bakery.runs(ana)
+    assert (run.automation, run.state, run.sent) == ("Shown", "ended", 1)
+
+
+async def test_what_one_has_just_changed_the_next_one_knows(bakery: Bakery) -> None:
+    async with bakery.app.db.transaction() as tx:
+        await contacts.add_field(tx, bakery.organisation_id, "City", "text", bakery.clock.now(), key="city")
+    town = {"branch": [{"when": [{"field": {"key": "city", "is": "Lisbon"}}], "steps": [{"send": {"text": "Olá"}}]},
+                       {"otherwise": True, "steps": [{"send": {"text": "Hello"}}]}]}  # fmt: skip
+    await bakery.automation("Town", town, triggers=[{"api": {}}])
+    await bakery.automation("First", {"set": {"field": "city", "to": "Lisbon"}}, {"start": {"automation": "Town"}})
+    await bakery.writes(ANA, "Hi")
+    assert await bakery.goes_out() == ["Olá"]

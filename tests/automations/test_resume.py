@@ -6,7 +6,7 @@ import pytest
 from tests.automations.conftest import ANA, Bakery
 from tests.automations.test_tending import ASKS, GREETS
 
-from twinline.automations import service
+from twinline.automations import queries, service
 from twinline.rules.refusal import Refused
 
 pytestmark = pytest.mark.anyio
@@ -33,6 +33,23 @@ async def test_the_button_takes_the_chat_and_hands_it_back(bakery: Bakery) -> No
     await bakery.tend()
     assert await bakery.goes_out() == ["One Rye."]
     assert any(line.startswith("“Order” went on") for line in await bakery.log(ana))
+
+
+async def test_a_chat_that_was_handed_to_people_waits_for_them_until_it_is_handed_back(bakery: Bakery) -> None:
+    help_ = await bakery.automation("Help", {"release": {"to": "person"}}, triggers=[{"keyword": {"words": ["help"]}}])
+    await bakery.automation("Prices", {"send": {"text": "Rye is 3.20"}}, triggers=[{"keyword": {"words": ["price"]}}])
+    ana = await bakery.writes(ANA, "Help!")
+    bakery.clock.advance(minutes=1)
+    await bakery.writes(ANA, "And the price?")
+    assert await bakery.goes_out() == []
+    async with bakery.app.db.transaction() as tx:
+        handed = await queries.handed(tx, bakery.number_id, ana, bakery.clock.now())
+    assert handed is not None
+    assert handed.automation_id == help_
+    assert await hand_back(bakery, ana)
+    assert not await hand_back(bakery, ana)
+    await bakery.tend()
+    assert await bakery.goes_out() == ["Rye is 3.20"]
 
 
 async def test_a_person_spoke_and_the_conversation_goes_on_when_it_is_handed_back_soon(bakery: Bakery) -> None:
@@ -123,7 +140,7 @@ async def test_starting_by_hand_needs_the_chat_back_first(bakery: Bakery) -> Non
         now = bakery.clock.now()
         with pytest.raises(Refused) as caught:
             await service.start(bakery.app, tx, bakery.number_id, ana, made, now, by="a test")
-        assert caught.value.refusal.rule == "automation.floor.phone_speaks"
+        assert caught.value.refusal.rule == "floor.phone_speaks"
     async with bakery.app.db.transaction() as tx:
         now = bakery.clock.now()
         await service.start(bakery.app, tx, bakery.number_id, ana, made, now, by="a test", release=True)

@@ -1,6 +1,7 @@
 """All SQL of automations. Whoever writes about a number's chats holds the number's turn (``mirror.turn``)."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from twinline.automations.models import Automation, Line, Run, Settings, State, Version
@@ -139,6 +140,13 @@ SELECT {RUN} WHERE r.number_id = %(number)s AND r.contact_id = %(contact)s AND r
 ORDER BY r.waits = 'time', r.id DESC LIMIT 1
 """
 
+# The last one to end, if it called people who haven't said anything yet. As in ``CHATS``.
+HANDED = f"""
+SELECT {RUN} WHERE r.number_id = %(number)s AND r.contact_id = %(contact)s AND r.released AND r.ended_at > %(day)s
+  AND r.since IS NOT DISTINCT FROM k.floor_since
+  AND r.id = (SELECT max(b.id) FROM runs b WHERE b.number_id = r.number_id AND b.contact_id = r.contact_id)
+"""
+
 LOG = """
 SELECT l.id, l.contact_id, l.at, l.automation_id, a.name AS automation, l.run_id, l.wamid, l.kind, l.says
 FROM automation_log l
@@ -174,6 +182,11 @@ async def run(tx: Tx, number_id: int, run_id: int) -> Run | None:
 async def open_run(tx: Tx, number_id: int, contact_id: int) -> Run | None:
     """The conversation that an automation has in this chat, also where a person has silenced it."""
     return await tx.one(Run, OPEN_RUN, {"number": number_id, "contact": contact_id})
+
+
+async def handed(tx: Tx, number_id: int, contact_id: int, now: datetime) -> Run | None:
+    """The conversation that handed this chat to people, who haven't answered yet: automations wait for them."""
+    return await tx.one(Run, HANDED, {"number": number_id, "contact": contact_id, "day": now - timedelta(days=1)})
 
 
 async def log(tx: Tx, number_id: int, contact_id: int, limit: int = 50, *, before: int | None = None) -> list[Line]:

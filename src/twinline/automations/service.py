@@ -17,7 +17,6 @@ from twinline.automations.models import Automation, Kind, NoSuchAutomation, Sett
 from twinline.campaigns import routing
 from twinline.db import Tx, as_json
 from twinline.mirror import events, turn
-from twinline.rules import floor
 from twinline.rules.automations import keywords
 from twinline.rules.automations.hours import Hours
 from twinline.rules.automations.program import Program, spell
@@ -215,10 +214,12 @@ async def take_floor(
 
 
 async def release_floor(app: App, tx: Tx, number_id: int, contact_id: int, user_id: int | None, now: datetime) -> bool:
-    """A person hands the chat back; what the customer asked meanwhile may be answered. Answers whether it was held."""
+    """A person hands the chat back, which somebody held or an automation had handed to people; what the customer asked
+    meanwhile may be answered. Answers whether it was so.
+    """
     await turn.take(tx, [number_id])
     here = (await speech.floors(tx, number_id, [contact_id]))[contact_id]
-    if floor.holder_now(here, now) is Holder.NOBODY and here.holder is Holder.NOBODY:
+    if here.holder is Holder.NOBODY and await queries.handed(tx, number_id, contact_id, now) is None:
         return False
     await speech.release(tx, number_id, contact_id, Holder.PERSON, now)
     await tending.released(tx, number_id, [contact_id], now)

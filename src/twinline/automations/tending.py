@@ -75,7 +75,7 @@ from twinline.rules.automations.run import (
 from twinline.rules.automations.run import Run as Standing
 from twinline.rules.automations.triggers import Happening
 from twinline.rules.floor import Holder
-from twinline.rules.refusal import Refused
+from twinline.rules.refusal import Refusal, Refused
 from twinline.rules.window import window
 from twinline.sending import handles
 from twinline.sending import service as sending
@@ -196,7 +196,7 @@ async def start(
     [talk] = desk.talks
     if talk.holder(now) in floor.PEOPLE:
         why = floor.may_speak(talk.floor, Holder.AUTOMATION, None, now).why
-        raise refuse(f"floor.{why}", floor.says(why), "Hand the chat back first.")
+        raise Refused(Refusal(f"floor.{why}", floor.says(why), "Hand the chat back first."))
     if talk.run_id is not None:
         desk.end(talk, f"“{automation.name}” was started.")
     desk.begin(talk, desk.program(automation.id, automation.version), automation.id, automation.version, given, by)
@@ -310,12 +310,27 @@ class _Act:
     advance: Advance
     verb: str
     kind: Kind
+    before: "_Act | None" = None  # the one that started this one
     refused: Refused | None = None
     cut: int | None = None  # effects from here on aren't carried out
 
     @property
     def sends(self) -> list[Send]:
         return [effect for effect in self.advance.effects if isinstance(effect, Send)]
+
+    @property
+    def hop(self) -> int:
+        return 0 if self.before is None else self.before.hop + 1
+
+    @property
+    def may_be(self) -> bool:
+        """Not where the one that was to start it was refused before."""
+        return self.before is None or (self.before.cut is None and self.before.may_be)
+
+    def refuse(self, n: int, no: Refused) -> None:
+        """Its ``n``-th message may not go out, so it ends there."""
+        self.refused = no
+        self.cut = [at for at, effect in enumerate(self.advance.effects) if isinstance(effect, Send)][n]
 
 
 async def _open(app: App, tx: Tx, number_id: int, contact_ids: Collection[int], now: datetime) -> "_Desk | None":
@@ -496,7 +511,7 @@ class _Desk:
             self._consume(talk, routed, happening, "the campaign that this answers")
         elif happening.kind == "turn" and talk.released:
             says = "Silent: the chat was handed to a person, who hasn't answered yet."
-            self._left(talk, says, Kind.SILENT)
+            self._left(talk, says, Kind.SILENT, stays=True)
         elif talk.begun_lately >= BEGUN_AN_HOUR:
             times = f"automations began here {talk.begun_lately} times within an hour"
             self._left(talk, f"Left alone: {times}, which looks like a machine at the other side.")
@@ -558,8 +573,10 @@ class _Desk:
         self.begin(talk, program, listed.id, listed.version, Began(happening.turn), by)
         self._forget(talk)
 
-    def _left(self, talk: Talk, says: str, kind: Kind = Kind.PASSED) -> None:
-        """Nothing begins. The turn waits for what begins when nobody has answered for a while, if there is any."""
+    def _left(self, talk: Talk, says: str, kind: Kind = Kind.PASSED, *, stays: bool = False) -> None:
+        """Nothing begins. The turn waits for what begins when nobody has answered for a while, if there is any; else it
+        is forgotten, unless it ``stays`` open until the chat is handed back.
+        """
         waited = self.now - talk.first_at
         later = [
             length
@@ -571,6 +588,8 @@ class _Desk:
         ]
         if later:
             self._keep(talk, due_at=talk.first_at + min(later), tried=True)
+        elif stays:
+            self._keep(talk, due_at=None, tried=False)
         else:
             self._forget(talk)
         if not talk.tried or not later:
@@ -612,27 +631,36 @@ class _Desk:
         return True
 
     def begin(
-        self, talk: Talk, program: Program, automation_id: int, version: int, given: Began, by: str, hops: int = 0
+        self,
+        talk: Talk,
+        program: Program,
+        automation_id: int,
+        version: int,
+        given: Began,
+        by: str,
+        before: _Act | None = None,
     ) -> None:
-        """A new conversation."""
-        advance = interpreter.advance(program, Standing(), given, self.facts(talk))
+        """A new conversation; it knows what the one ``before`` it has just changed."""
+        facts = self.facts(talk) if before is None else before.advance.facts
+        advance = interpreter.advance(program, Standing(), given, facts)
         act = _Act(
-            talk, talk.next_id(), automation_id, version, program, self.now, by, 0, [], advance, "began", Kind.BEGAN
+            talk, talk.next_id(), automation_id, version, program, self.now, by, 0, [], advance, "began", Kind.BEGAN,
+            before,
         )  # fmt: skip
-        self._did(act, given, hops)
+        self._did(act, given)
 
-    def _did(self, act: _Act, given: Given, hops: int = 0) -> None:
+    def _did(self, act: _Act, given: Given) -> None:
         self.acts.append(act)
         talk = act.talk
         following = next((effect for effect in act.advance.effects if isinstance(effect, Start)), None)
         talk.run_id = None if act.advance.ended else act.run_id
-        if following is not None and hops < HOPS:
+        if following is not None and act.hop < HOPS:
             said = given.turn if isinstance(given, Began | Answered) else None
             other = next((one for one in self.listed if one.name.lower() == following.automation.lower()), None)
             if other is not None:
                 began = Began(said, act.advance.run.vars)
                 by = f"“{act.program.name}”"
-                self.begin(talk, self.program(other.id, other.version), other.id, other.version, began, by, hops + 1)
+                self.begin(talk, self.program(other.id, other.version), other.id, other.version, began, by, act)
 
     def _yields(self, talk: Talk, why: str) -> None:
         row = self._as_row(talk, talk.contact_id)
@@ -673,33 +701,33 @@ class _Desk:
             await events.publish(self.tx, {number_id: {"chats": touched}}, self.now)
 
     async def _submit(self) -> None:
-        """All that is to be said, by each automation in one go."""
+        """All that is to be said: one message of each conversation after the other, since what is refused ends it; of
+        all conversations of an automation in one go.
+        """
         await self._find_files()
-        batches: dict[tuple[int, int], list[tuple[_Act, int, Submission]]] = defaultdict(list)
-        places: dict[int, int] = defaultdict(int)  # who starts another comes before it
-        for act in self.acts:
-            hop = places[act.talk.contact_id]
-            places[act.talk.contact_id] += 1
-            room = act.program.settings.messages_per_hour - act.talk.said_lately
-            for n, send in enumerate(act.sends):
-                if n >= room:
-                    limit = act.program.settings.messages_per_hour
-                    act.refused = refuse("limit", f"It sends {limit} messages an hour at most in a chat.", "")
-                    act.cut = _place(act, n)
-                    break
-                draft = messages.draft(send.message, self.files)
-                key = f"run:{act.run_id}:{act.sent + n}"
-                one = Submission(act.talk.contact_id, draft, Lane.AUTOMATION, key)
-                batches[hop, act.automation_id].append((act, n, one))
-        for (_, automation_id), batch in sorted(batches.items(), key=lambda one: one[0]):
-            asked = [one for _, _, one in batch]
-            became = await sending.submit_many(
-                self.app, self.tx, self.place.number_id, asked, author="automation", author_id=automation_id
-            )
-            for (act, n, _), result in zip(batch, became, strict=True):
-                if isinstance(result, Exception) and (act.cut is None or _place(act, n) < act.cut):
-                    no = result if isinstance(result, Refused) else refuse("gone", "The chat isn't there any more.", "")
-                    act.refused, act.cut = no, _place(act, n)
+        for hop, n in sorted({(act.hop, n) for act in self.acts for n in range(len(act.sends))}):
+            batches: dict[int, list[tuple[_Act, Submission]]] = defaultdict(list)
+            for act in self.acts:
+                if act.hop != hop or n >= len(act.sends) or act.cut is not None or not act.may_be:
+                    continue
+                limit = act.program.settings.messages_per_hour
+                if n >= limit - act.talk.said_lately:
+                    act.refuse(n, refuse("limit", f"It sends {limit} messages an hour at most in a chat.", ""))
+                    continue
+                draft = messages.draft(act.sends[n].message, self.files)
+                one = Submission(act.talk.contact_id, draft, Lane.AUTOMATION, f"run:{act.run_id}:{act.sent + n}")
+                batches[act.automation_id].append((act, one))
+            for automation_id, batch in batches.items():
+                asked = [one for _, one in batch]
+                became = await sending.submit_many(
+                    self.app, self.tx, self.place.number_id, asked, author="automation", author_id=automation_id
+                )
+                for (act, _), result in zip(batch, became, strict=True):
+                    if isinstance(result, Refused):
+                        act.refuse(n, result)
+                    elif isinstance(result, Exception):
+                        act.refuse(n, refuse("gone", "The chat isn't there any more.", ""))
+        self.acts = [act for act in self.acts if act.may_be]
 
     async def _find_files(self) -> None:
         wanted = {handle for act in self.acts for send in act.sends for handle in messages.handles(send.message)}
@@ -838,11 +866,6 @@ def turn_of(words: Iterable[tuple[Any, ...]], campaign: int | None = None) -> Tu
         if extra and isinstance(extra.get("referral"), Mapping):
             referral = extra["referral"]
     return Turn(tuple(texts), tuple(types), choice, title, tuple(media), referral, campaign, tuple(wamids))
-
-
-def _place(act: _Act, n: int) -> int:
-    """Where in the effects the ``n``-th message stands."""
-    return [at for at, effect in enumerate(act.advance.effects) if isinstance(effect, Send)][n]
 
 
 def _trigger(happening: Happening) -> str:
