@@ -150,6 +150,7 @@ async def shop(app: App, clock: Any, meta: CountingMeta, monkeypatch: pytest.Mon
     monkeypatch.setattr(worker, "HEARTBEAT", 0.3)
     monkeypatch.setattr(worker, "STALLED_AFTER", 1.5)
     monkeypatch.setattr(worker, "RECOVER_EVERY", 0.3)
+    monkeypatch.setattr(worker, "GRACE", 15)
     opened = await open_shop(app, clock, Meta(clock))
     async with httpx.AsyncClient(timeout=30) as http:
         yield replace(opened, app=replace(app, graph=Graph(http, meta.address)))
