@@ -108,13 +108,6 @@ def read(answer: Any) -> dict[str, Any]:
 # --- asking it ------------------------------------------------------------------------------------------------------
 
 
-def signed(secret: str, key: str, at: datetime, body: bytes) -> dict[str, str]:
-    """The headers by which a bot knows that this comes from here."""
-    stamp = int(at.timestamp())
-    proof = webhooks.signature([secret], key, stamp, body)
-    return {"webhook-id": key, "webhook-timestamp": str(stamp), "webhook-signature": proof}
-
-
 async def ask(app: App, one: Errand) -> dict[str, Any]:
     """The step ``bot``. Raises Failed, Again."""
     there = await outside.connection_of(app, one, "bot")
@@ -128,7 +121,11 @@ async def ask(app: App, one: Errand) -> dict[str, Any]:
         app,
         "POST",
         there.url,
-        headers={"Content-Type": "application/json", **there.headers, **signed(there.secret, one.key, now, body)},
+        headers={
+            "Content-Type": "application/json",
+            **there.headers,
+            **webhooks.headers([there.secret], one.key, now, body),
+        },
         content=body,
         timeout=one.timeout,
     )

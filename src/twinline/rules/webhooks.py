@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -60,6 +60,16 @@ def delivered(status: int) -> bool:
 def secret(random: bytes) -> str:
     """As receivers know it. ``random``: SECRET_BYTES of chance."""
     return PREFIX + base64.b64encode(random).decode()
+
+
+def headers(secrets: Sequence[str], key: str, at: datetime, body: bytes) -> dict[str, str]:
+    """By which a receiver knows that this comes from here. ``key`` is the same for every try, ``at`` is this one's."""
+    timestamp = int(at.timestamp())
+    return {
+        "webhook-id": key,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signature(secrets, key, timestamp, body),
+    }
 
 
 def signature(secrets: Sequence[str], key: str, timestamp: int, body: bytes) -> str:

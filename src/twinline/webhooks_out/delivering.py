@@ -122,9 +122,7 @@ class _Round:
         headers = {
             "content-type": "application/json",
             "user-agent": AGENT,
-            "webhook-id": one.key,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": rules.signature(secrets, one.key, int(now.timestamp()), body),
+            **rules.headers(secrets, one.key, now, body),
         }
         return await self.app.outside.fetch(
             "POST", there.url, headers=headers, content=body, timeout=TIMEOUT, most=FIRST_BYTES
