@@ -112,7 +112,7 @@ def _mendable(error: Exception) -> str | None:
         case GraphError():
             return f"{error} {error.outcome.says}"
         case Refused():
-            return f"{error.refusal.text} {error.refusal.what_to_do}"
+            return error.refusal.says
         case psycopg.OperationalError():
             return f"The database has gone away: {error}. Start it again, then repeat the command."
         case OSError():

@@ -73,8 +73,7 @@ class _Pages:
         except NoSuchAutomation as error:
             raise HTTPException(404) from error
         except Refused as refused:
-            said = f"{refused.refusal.text} {refused.refusal.what_to_do}".strip()
-            return await self._settings(request, chosen, said, 422)
+            return await self._settings(request, chosen, refused.refusal.says, 422)
         return see_other(f"/numbers/{number.id}/automations?saved")
 
     async def _settings(

@@ -140,7 +140,7 @@ class _Pages:
             try:
                 made = await service.create(tx, viewer.organisation_id, definition, viewer.user_id, now)
             except Refused as refused:
-                raise HTTPException(422, _said(refused)) from refused
+                raise HTTPException(422, refused.refusal.says) from refused
         return see_other(f"/automations/{made}")
 
     async def import_(self, request: Request) -> Response:
@@ -194,7 +194,7 @@ class _Pages:
         except NoSuchAutomation as error:
             raise HTTPException(404) from error
         except Refused as refused:
-            return await self._list(request, _said(refused), 200 if request.headers.get("hx-request") else 409)
+            return await self._list(request, refused.refusal.says, 200 if request.headers.get("hx-request") else 409)
         if request.headers.get("hx-request"):
             return await self._list(request)
         return see_other("/automations")
@@ -245,7 +245,7 @@ class _Pages:
             except NoSuchAutomation as error:
                 raise HTTPException(404) from error
             except Refused as error:
-                refused = _said(error)
+                refused = error.refusal.says
         told = [builder.as_json(found, definition) for found in builder.problems(definition, here.known)]
         if refused:
             told = [one for one in told if one["path"] != ["name"]]
@@ -349,7 +349,7 @@ class _Pages:
             try:
                 await service.save(tx, one.organisation_id, one.id, kept, now, by=viewer.user_id)
             except Refused as refused:
-                raise HTTPException(422, _said(refused)) from refused
+                raise HTTPException(422, refused.refusal.says) from refused
         return see_other(f"/automations/{one.id}")
 
     async def media(self, request: Request) -> Response:
@@ -473,7 +473,3 @@ def _trace(run: Run, steps: dict[str, str]) -> list[dict[str, Any]]:
 
 def _first(names: Iterable[str], taken: set[str]) -> str:
     return next(name for name in names if name.lower() not in taken)
-
-
-def _said(refused: Refused) -> str:
-    return f"{refused.refusal.text} {refused.refusal.what_to_do}".strip()

@@ -363,7 +363,7 @@ def _complain(message: Json) -> None:
     said = filling.PLACEHOLDER.sub
     refusal = messages.problem(_mapped(message, lambda text: said("x", text)))
     if refusal is not None:
-        raise _refuse(f"{refusal.text} {refusal.what_to_do}")
+        raise _refuse(refusal.says)
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

@@ -742,7 +742,7 @@ class _Desk:
         state, why = (State.ENDED, advance.ended) if advance.ended else (State.WAITING, "")
         if act.refused is not None:
             no = act.refused.refusal
-            state, why = State.ENDED, f"{no.text} {no.what_to_do}".strip()
+            state, why = State.ENDED, no.says
             if no.rule.startswith("floor."):
                 state = State.YIELDED
             self.refused[talk.contact_id] = act.refused

@@ -114,7 +114,7 @@ class Builder:
         try:
             readings = await self._readings(tx, one)
         except Refused as refused:
-            return Audience(wrong=said(refused))
+            return Audience(wrong=refused.refusal.says)
         columns = list(dict.fromkeys(column for reading in readings for column in _columns(reading)))
         if not readings:
             found = Audience("people", groups=forms.groups_of(sources))
@@ -158,7 +158,7 @@ class Builder:
         try:
             person = await audience.preview(self._app, tx, one, self._app.clock.now(), skip=skip)
         except Refused as refused:
-            return plain, said(refused)
+            return plain, refused.refusal.says
         if person is None and skip:
             return await self._preview(tx, one, known, who)
         if person is None:
@@ -211,7 +211,7 @@ class Builder:
         try:
             changes["audience"] = await self._said(tx, one, number, form)
         except Refused as refused:
-            trouble = said(refused)
+            trouble = refused.refusal.says
         except ValueError as error:
             trouble = str(error)
         one, unkept = await self._edit(tx, one, changes, by)
@@ -235,7 +235,7 @@ class Builder:
         except Refused as refused:
             if not refused.refusal.rule.startswith("campaign.") or refused.refusal.rule.split(".")[1] == one.state:
                 raise
-            trouble = said(refused)
+            trouble = refused.refusal.says
         for name, change in changes.items():
             try:
                 one = await service.edit(tx, one.organisation_id, one.id, now, **{name: change}, by=by)
@@ -275,7 +275,7 @@ class Builder:
             country = await audience.country_of(tx, one.organisation_id, number.id)
             reading = await lists.bring(self._app, one.organisation_id, file.filename, data, country=country)
         except Refused as refused:
-            return one, said(refused)
+            return one, refused.refusal.says
         sources = {"sources": [{"file": reading.file, **reading.options}]}
         one, trouble = await self._edit(tx, one, {"audience": sources}, by)
         one, unsaid = await self._content(tx, one, number, form, by)
@@ -291,7 +291,7 @@ class Builder:
             kind = place.rpartition(".")[2]
             kept = await writing.keep_media(self._app, one.organisation_id, kind, await file.read(), str(file.filename))
         except Refused as refused:
-            return one, said(refused)
+            return one, refused.refusal.says
         chosen = {f"from.{place}": f"file:{kept['file']}", f"text.{place}": kept["filename"]}
         rest = [(name, value) for name, value in form.multi_items() if name not in chosen]
         return await self.keep(tx, one, number, FormData([*rest, *chosen.items()]), by)
@@ -365,10 +365,6 @@ def _typed(app: App, organisation_id: int, reading: Reading) -> str | None:
     if any(any(cells[1:]) for cells in entries) or len(reading.columns) > len(TYPED_COLUMNS):
         return None
     return "\n".join(cells[0] for cells in entries)
-
-
-def said(refused: Refused) -> str:
-    return f"{refused.refusal.text} {refused.refusal.what_to_do}".strip()
 
 
 @cache

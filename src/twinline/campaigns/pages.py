@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from twinline.accounts.gate import viewer_of, writer_of
 from twinline.app import App
 from twinline.campaigns import builder, conversions, feeding, forms, routing, service, sheets, views, words
-from twinline.campaigns.builder import MOST_BYTES, NOTHING, Builder, said, sample, zones
+from twinline.campaigns.builder import MOST_BYTES, NOTHING, Builder, sample, zones
 from twinline.campaigns.models import Campaign
 from twinline.campaigns.planning import Plan
 from twinline.campaigns.service import NoSuchCampaign
@@ -183,7 +183,7 @@ class _Pages:
                     shown = await self._builder.shown(tx, one, number, skip=_figure(str(form.get("skip", ""))))
             except Refused as refused:
                 # Somebody else has planned or discarded it meanwhile.
-                return Response(said(refused), status_code=409, headers={"hx-refresh": "true"})
+                return Response(refused.refusal.says, status_code=409, headers={"hx-refresh": "true"})
             who, way = shown["audience"], form.get("way")
             if way == "people" and not forms.complete(groups := forms.groups(form)):
                 # As far as one has come: it isn't kept yet.
@@ -213,7 +213,7 @@ class _Pages:
             try:
                 data = await self._builder.bad_rows(tx, one)
             except Refused as refused:
-                raise HTTPException(404, said(refused)) from refused
+                raise HTTPException(404, refused.refusal.says) from refused
         named = {"content-disposition": f'attachment; filename="campaign-{one.id}-rows.csv"'}
         return Response(data, media_type="text/csv; charset=utf-8", headers=named)
 
@@ -443,7 +443,7 @@ class _Pages:
                 one, _ = await _campaign(tx, request)
                 after = await doing(tx, viewer.organisation_id, one.id, self._app.clock.now(), by=viewer.user_id)
         except Refused as refused:
-            return await self._one(request, said(refused), 409)
+            return await self._one(request, refused.refusal.says, 409)
         gone = after.state is State.CANCELLED and after.planned_at is None
         return see_other("/campaigns" if gone else f"/campaigns/{one.id}")
 

@@ -203,8 +203,7 @@ _STEPS: Final = {
 
 
 async def _hold(tx: Tx, one: Campaign, obstacle: Refusal, now: datetime) -> None:
-    says = f"{obstacle.text} {obstacle.what_to_do}".strip()
-    await service.move(tx, one, Step.HOLD, now, reason=obstacle.rule, says=says)
+    await service.move(tx, one, Step.HOLD, now, reason=obstacle.rule, says=obstacle.says)
 
 
 async def _obstacle(tx: Tx, one: Campaign, now: datetime) -> Refusal | None:

@@ -206,9 +206,7 @@ async def unplannable(
     one = await _after(tx, organisation_id, campaign_id, Step.UNPLANNABLE)
     if one is None:
         return None
-    return await move(
-        tx, one, Step.UNPLANNABLE, now, reason=refusal.rule, says=f"{refusal.text} {refusal.what_to_do}".strip()
-    )
+    return await move(tx, one, Step.UNPLANNABLE, now, reason=refusal.rule, says=refusal.says)
 
 
 # --- people's steps -----------------------------------------------------------------------------------------------
@@ -352,7 +350,7 @@ async def stop(tx: Tx, one: Campaign, why: Refusal, now: datetime) -> Campaign:
     """It has crossed one of its limits. The caller holds the number's turn."""
     await withdraw(tx, one, Became.PLANNED, "The campaign has stopped itself.", now)
     await _record(tx, one, None, "stopped", now)
-    return await move(tx, one, Step.STOP, now, reason=why.rule, says=f"{why.text} {why.what_to_do}")
+    return await move(tx, one, Step.STOP, now, reason=why.rule, says=why.says)
 
 
 async def finish(tx: Tx, one: Campaign, now: datetime) -> Campaign:

@@ -147,7 +147,7 @@ class Floor:
         except (NoSuchAutomation, KeyError) as error:  # KeyError: the number has no such chat
             raise HTTPException(404) from error
         except Refused as refused:
-            return PlainTextResponse(f"{refused.refusal.text} {refused.refusal.what_to_do}", 409)
+            return PlainTextResponse(refused.refusal.says, 409)
         return await drawn(request)
 
 

@@ -360,7 +360,7 @@ class _Pages:
         except sending.NoSuchContact as error:
             raise HTTPException(404) from error
         except Refused as refused:
-            return PlainTextResponse(f"{refused.refusal.text} {refused.refusal.what_to_do}", 409)
+            return PlainTextResponse(refused.refusal.says, 409)
         return await self.state(request)
 
     async def read(self, request: Request) -> Response:

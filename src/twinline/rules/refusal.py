@@ -11,6 +11,11 @@ class Refusal:
     text: str
     what_to_do: str
 
+    @property
+    def says(self) -> str:
+        """All that people are told of it."""
+        return f"{self.text} {self.what_to_do}".strip()
+
 
 class Refused(Exception):
     """The message may not go out; ``refusal`` says why and what to do."""

@@ -287,7 +287,7 @@ def _why_not(line: Line, row: Outgoing, now: datetime, consent: Consent) -> Resu
         return None
     if refused.rule.startswith("floor."):
         return Result(line.id, row.id, "cancelled", text=refused.text)
-    return Result(line.id, row.id, "failed", text=f"{refused.text} {refused.what_to_do}")
+    return Result(line.id, row.id, "failed", text=refused.says)
 
 
 def _draft(row: Outgoing) -> Draft:
