@@ -240,7 +240,7 @@ class _Pages:
                 raise HTTPException(409, CHANGED)
             try:
                 async with self._app.db.transaction() as tx:
-                    await service.save(tx, viewer.organisation_id, one.id, definition, now, by=viewer.user_id)
+                    await service.save(tx, viewer.organisation_id, one.id, definition, now)
                 kept_at = now.isoformat()
             except NoSuchAutomation as error:
                 raise HTTPException(404) from error
@@ -340,14 +340,14 @@ class _Pages:
 
     async def restore(self, request: Request) -> Response:
         """An older version becomes the draft; what runs stays."""
-        viewer, now = writer_of(request, WRITERS_ONLY), self._app.clock.now()
+        writer_of(request, WRITERS_ONLY)
         async with self._app.db.transaction() as tx:
             one = await _automation(tx, request)
             kept = await queries.definition(tx, one.organisation_id, one.id, request.path_params["version"])
             if kept is None:
                 raise HTTPException(404)
             try:
-                await service.save(tx, one.organisation_id, one.id, kept, now, by=viewer.user_id)
+                await service.save(tx, one.organisation_id, one.id, kept, self._app.clock.now())
             except Refused as refused:
                 raise HTTPException(422, refused.refusal.says) from refused
         return see_other(f"/automations/{one.id}")

@@ -45,9 +45,7 @@ async def create(
     return made
 
 
-async def save(
-    tx: Tx, organisation_id: int, automation_id: int, draft: Mapping[str, Any], now: datetime, *, by: int | None = None
-) -> None:
+async def save(tx: Tx, organisation_id: int, automation_id: int, draft: Mapping[str, Any], now: datetime) -> None:
     """Keeps a draft; what runs goes on as it is. Raises NoSuchAutomation, and Refused for the name."""
     name = await _free_name(tx, organisation_id, draft, automation_id)
     named = {"organisation": organisation_id, "id": automation_id, "name": name, "draft": as_json(draft), "now": now}

@@ -17,6 +17,8 @@ from twinline.rules.automations.facts import Facts, Turn
 from twinline.rules.automations.hours import Hours
 from twinline.rules.automations.program import Program, duration, one, spell
 from twinline.rules.automations.run import (
+    BUSY,
+    HOPS,
     Advance,
     Answered,
     Assign,
@@ -42,10 +44,6 @@ Json = Mapping[str, Any]
 
 PAUSE: Final = timedelta(hours=2)
 """After a reply from the phone, where neither automation nor number says how long."""
-HOPS: Final = 3
-"""How often it may begin itself in one go."""
-BUSY: Final = timedelta(minutes=1)
-"""What sleeps doesn't talk into another conversation; it looks again then."""
 STOPS: Final = 200
 """Moments at which something may happen while time passes."""
 

@@ -58,6 +58,8 @@ from twinline.rules.automations.facts import Facts, Turn
 from twinline.rules.automations.hours import Hours
 from twinline.rules.automations.program import Program, duration, one, spell
 from twinline.rules.automations.run import (
+    BUSY,
+    HOPS,
     Advance,
     Answered,
     Assign,
@@ -86,9 +88,7 @@ SLICE: Final = 40  # chats in one transaction
 LINGER: Final = timedelta(seconds=5)  # a job doesn't stay for what is due later than that
 LOOK_EVERY: Final = timedelta(seconds=0.5)  # also by whom nothing is heard
 LULL: Final = 0.01  # seconds
-BUSY: Final = timedelta(minutes=1)  # what sleeps doesn't talk into another conversation; it looks again then
 BEGUN_AN_HOUR: Final = 12  # conversations in a chat: more is a machine at the other side
-HOPS: Final = 3  # automations that start each other in one go
 APT: Final = timedelta(hours=1)  # how long a question without an end of its own may still be meant
 TRACED: Final = 60  # lines
 
@@ -506,7 +506,7 @@ class _Desk:
         )
 
     def _triggered(self, talk: Talk, happening: Happening) -> None:
-        """The first automation that is meant and may begins, or it is said why none does."""
+        """The first automation that is meant, and may, begins; or it is said why none does."""
         if (routed := self._routed(talk)) is not None and happening.kind == "turn":
             self._consume(talk, routed, happening, "the campaign that this answers")
         elif happening.kind == "turn" and talk.released:
@@ -771,7 +771,7 @@ class _Desk:
         begins = f" by {act.began_by}" if act.kind is Kind.BEGAN else ""
         did = f"“{act.program.name}” {act.verb}{begins}"
         if n:
-            did += f" and sent {n} message{'' if n == 1 else 's'}"
+            did += f" and wrote {n} message{'' if n == 1 else 's'}"
         if why:
             did += f". It {'yielded' if state is State.YIELDED else 'ended'}: {_lower(why)}"
         self._log(talk, act.kind, did if did.endswith(".") else f"{did}.", act.automation_id, act.run_id)
@@ -784,13 +784,11 @@ class _Desk:
     async def _carry_out(self, act: _Act) -> None:
         """What changes beside messages. What can't be is said in the log."""
         number_id, contact = self.place.number_id, act.talk.contact_id
-        fields: dict[str, str] = {}
         for effect in act.advance.effects[: act.cut]:
             try:
                 if isinstance(effect, Tag):
                     await contacts.tag(self.tx, number_id, [contact], self.now, add=effect.add, remove=effect.remove)
                 elif isinstance(effect, SetField):
-                    fields[effect.key] = effect.value
                     await contacts.know(self.tx, number_id, {contact: {"fields": {effect.key: effect.value}}}, self.now)
                 elif isinstance(effect, Assign):
                     rows = as_json([{"contact_id": contact, "email": effect.to}])

@@ -24,7 +24,6 @@ Json = Mapping[str, Any]
 
 LONG: Final = 90
 PLACEHOLDER: Final = re.compile(r"\{\{([^{}]*)\}\}")
-DAYS: Final = MappingProxyType(dict(forms.DAYS))
 KINDS: Final = MappingProxyType(
     {
         "number": "a number", "email": "an e-mail address", "phone": "a phone number", "date": "a date",

@@ -25,6 +25,12 @@ from twinline.rules.automations.program import END, Program, Step, duration, pla
 GRACE: Final = timedelta(seconds=30)
 """What a call or a bot may take beyond its time-outs before it counts as lost."""
 
+HOPS: Final = 3
+"""How many automations start each other in one go."""
+
+BUSY: Final = timedelta(minutes=1)
+"""What sleeps doesn't talk into another conversation; whoever wakes it looks again then."""
+
 NOBODY: Final = "nobody"
 
 
