@@ -189,6 +189,17 @@ async def test_an_answer_waits_for_a_person_and_goes_out_once(shop: Shop) -> Non
     assert far.shop.meta.texts == ["It is ready, Ana."]
 
 
+async def test_an_answer_that_waits_is_dropped_when_another_conversation_has_begun(shop: Shop) -> None:
+    async with abroad(shop, completion()) as far:
+        await _brain(far)
+        one = await _held(far)
+        async with shop.app.db.transaction() as tx:
+            await tx.execute("UPDATE runs SET state = 'ended', ended_at = now() WHERE id = %s", (one.run_id,))
+        await far.waits("agent", {**STEP, "approve": True})
+        done = await _decide(far, one)
+        assert (done.state, done.why) == ("dropped", approvals.SPOKEN)
+
+
 async def test_an_answer_that_waits_is_dropped_when_somebody_has_spoken(shop: Shop) -> None:
     async with abroad(shop, completion()) as far:
         await _brain(far)

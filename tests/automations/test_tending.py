@@ -30,7 +30,7 @@ async def test_a_greeting_answers_a_customer(bakery: Bakery) -> None:
     assert await bakery.goes_out() == ["Hello! We open at seven."]
     [run] = await bakery.runs(ana)
     assert (run.state, run.why, run.sent) == ("ended", "It came to its end.", 1)
-    assert await bakery.log(ana) == ["“Greeting” began by a message and sent 1 message. It ended: it came to its end."]
+    assert await bakery.log(ana) == ["“Greeting” began by a message and wrote 1 message. It ended: it came to its end."]
 
 
 async def test_the_phone_silences_it(bakery: Bakery) -> None:

@@ -69,9 +69,11 @@ STALE = """
 UPDATE approvals SET state = 'dropped', decided_at = %(now)s, why = %(why)s
 WHERE number_id = %(number)s AND contact_id = %(contact)s AND state = 'waiting'
 """
-# Whether nobody has spoken since; NULL when there is no such chat.
+# Whether nobody has spoken since, no other conversation either; NULL when there is no such chat.
 UNTOUCHED = """
-SELECT k.floor_since IS NOT DISTINCT FROM p.since
+SELECT k.floor_since IS NOT DISTINCT FROM p.since AND NOT EXISTS (
+    SELECT FROM runs r WHERE r.number_id = p.number_id AND r.contact_id = p.contact_id AND r.id > p.run_id
+)
 FROM approvals p JOIN chats k ON k.number_id = p.number_id AND k.contact_id = p.contact_id
 WHERE p.number_id = %(number)s AND p.id = %(id)s
 """

@@ -4,6 +4,7 @@ The page holds the definition as JSON and sends all of it each time; what is wro
 messages look is said here, in one place, and answered by the paths of its parts.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -263,7 +264,7 @@ def of_yaml(text: str, here: Known) -> tuple[Json | None, list[Json]]:
         data = schema.parsed(text)
     except Unfit as error:
         found = error.problems
-        return None, [{**as_json(one), "line": _line_said(one.says), "where": ""} for one in found]
+        return None, [{**as_json(one), **_line_said(one.says), "where": ""} for one in found]
     try:
         definition = schema.read(data)
         found = tuple(check(definition, here))
@@ -274,9 +275,10 @@ def of_yaml(text: str, here: Known) -> tuple[Json | None, list[Json]]:
     return (definition if drawable(definition) else None), told
 
 
-def _line_said(says: str) -> int | None:
-    number = says.removeprefix("Line ").split(":")[0]
-    return int(number) if says.startswith("Line ") and number.isdecimal() else None
+def _line_said(says: str) -> Json:
+    """The line that a sentence begins with, apart from what it says."""
+    told = re.fullmatch(r"Line (\d+): (.+)", says, re.DOTALL)
+    return {"line": int(told[1]), "says": told[2][:1].upper() + told[2][1:]} if told else {"line": None, "says": says}
 
 
 class Lines:
