@@ -31,7 +31,7 @@ from twinline.rules.identity import phone_key
 from twinline.sending import lane
 from twinline.settings import Settings
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
 
 PEOPLE = [f"35191{n:07}" for n in range(140)]
 SPEED = 7  # messages a second, so that there is something in the middle of which things can happen

@@ -67,7 +67,7 @@ class Operator:
         """The command on the folder. Whatever comes of it, nobody sees a stack trace."""
         done = subprocess.run(
             [BIN / "twinline", *command, "--data", self.data],
-            env={**CLEAN, **self.env, **env}, capture_output=True, text=True, timeout=120, check=False,
+            env={**CLEAN, **self.env, **env}, capture_output=True, text=True, timeout=3 * PATIENCE, check=False,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
         said = Said(done.returncode, done.stdout, done.stderr)

@@ -16,7 +16,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "campaigns.md"
 ANA, BEA = "351910009001", "351910009002"
 
 
-@pytest.mark.timeout(300)  # a dozen commands, each a process
+@pytest.mark.timeout(900)  # a dozen commands, each a process
 def test_the_examples_of_the_documentation_do_what_it_says(database_server: str, tmp_path: Path) -> None:
     examples = "\n".join(re.findall(r"```sh\n(.*?)```", DOCS.read_text(), re.DOTALL))
     with data_folder() as folder, database(database_server) as url:
