@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +14,7 @@ from tests.fixtures import wire
 from tests.fixtures.wire import BAKERY, Human
 from tests.sending.conftest import error
 
+from twinline.automations import service as automations
 from twinline.campaigns import running, service
 from twinline.campaigns.models import Schedule
 from twinline.rules.refusal import Refused
@@ -213,6 +216,56 @@ async def test_somebody_whose_chat_is_taken_gets_it_when_they_are_alone_again(ba
     await bakery.goes_on()
     assert bakery.reached == [BEA, ANA]
     assert await bakery.state(one) == "finished"
+
+
+async def button(bakery: Bakery, ana: int) -> None:
+    async with bakery.app.db.transaction() as tx:
+        await automations.release_floor(bakery.app, tx, bakery.shop.number_id, ana, None, bakery.clock.now())
+
+
+async def keyword(bakery: Bakery, ana: int) -> None:
+    await bakery.shop.phone_says(ANA, "#bot")
+
+
+@pytest.mark.parametrize("hands_back", [button, keyword])
+@pytest.mark.parametrize("overtaken", [False, True])
+async def test_who_was_held_gets_it_as_soon_as_the_chat_is_handed_back(
+    bakery: Bakery, hands_back: Callable[[Bakery, int], Awaitable[None]], overtaken: bool
+) -> None:
+    ana = await bakery.shop.customer(ANA)
+    await bakery.shop.customer(BEA)
+    one = await bakery.campaign([ANA, BEA])
+    await bakery.does(service.start, one)
+    if overtaken:
+        await bakery.look()
+    await bakery.shop.phone_says(ANA, "Hello Ana")
+    await bakery.shop.phone_says(BEA, "Hello Bea")
+    await bakery.goes_on()
+    assert (await bakery.states(one), bakery.reached) == (["held", "held"], [])
+    await bakery.shop.execute("DELETE FROM procrastinate_jobs")
+    bakery.clock.advance(seconds=5)
+    await hands_back(bakery, ana)
+    jobs = "SELECT coalesce(scheduled_at <= now(), true) AS now FROM procrastinate_jobs WHERE task_name = %s"
+    assert await bakery.shop.dicts(jobs, (service.TEND,)) == [{"now": True}]
+    await bakery.goes_on()
+    assert bakery.reached == [ANA], "and nobody else whose chat isn't free"
+
+
+async def test_who_is_held_for_a_few_minutes_gets_it_when_these_are_over(bakery: Bakery) -> None:
+    ana = await bakery.shop.customer(ANA)
+    one = await bakery.campaign([ANA])
+    async with bakery.app.db.transaction() as tx:
+        number, now = bakery.shop.number_id, bakery.clock.now()
+        await automations.take_floor(bakery.app, tx, number, ana, None, now, timedelta(minutes=3))
+    await bakery.does(service.start, one)
+    await bakery.goes_on()
+    assert await bakery.states(one) == ["held"]
+    bakery.clock.advance(minutes=2, seconds=50)
+    await bakery.goes_on()
+    assert bakery.reached == []
+    bakery.clock.advance(seconds=11)
+    await bakery.goes_on()
+    assert bakery.reached == [ANA]
 
 
 async def test_a_word_from_the_phone_overtakes_what_waited_already(bakery: Bakery) -> None:

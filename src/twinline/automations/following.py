@@ -84,7 +84,7 @@ async def _silenced(tx: Tx, number_id: int, echoes: Sequence[Said], now: datetim
         for contact, pause in pauses.items()
         if floors[contact].holder is Holder.PHONE
     }
-    await speech.keep(tx, number_id, longer)
+    await speech.keep(tx, number_id, longer, now)
 
 
 async def _commanded(app: App, tx: Tx, one: Commanded, now: datetime) -> None:

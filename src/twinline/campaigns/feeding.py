@@ -1,7 +1,7 @@
 """Puts people of a campaign into the outbox, as many as there is room for, and says why others don't go there."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -13,10 +13,12 @@ from twinline.campaigns.zones import zone_of
 from twinline.db import Tx
 from twinline.mirror import service as mirror
 from twinline.rules import schedule as clocks
-from twinline.rules.campaigns import FLOOR, FLOOR_AGAIN
+from twinline.rules.campaigns import FLOOR, look_again_at
 from twinline.rules.campaigns import Recipient as Became
+from twinline.rules.floor import Floor
 from twinline.rules.refusal import Refusal, Refused
 from twinline.sending import service as sending
+from twinline.sending import speech
 from twinline.sending.models import Draft, Lane, Submission
 
 LOOKED_AT: Final = 100  # people of whom it is found out in one transaction that they aren't due
@@ -100,6 +102,7 @@ class _Feeding:
     became: list[dict[str, Any]]
     queued: int = 0
     obstacle: Refusal | None = None
+    floors: Mapping[int, Floor] = field(default_factory=dict)  # of chats that somebody has the floor of
 
     async def put(self, due: Sequence[Next]) -> None:
         asked: dict[int, tuple[Next, Submission]] = {}
@@ -118,6 +121,12 @@ class _Feeding:
         became = await sending.submit_many(
             self.app, self.tx, self.one.number_id, submissions, author="campaign", author_id=self.one.id
         )
+        occupied = [
+            submission.contact_id
+            for submission, outcome in zip(submissions, became, strict=True)
+            if isinstance(outcome, Refused) and outcome.refusal.rule.startswith("floor.")
+        ]
+        self.floors = await speech.floors(self.tx, self.one.number_id, occupied) if occupied else {}
         for (row, submission), outcome in zip(asked.values(), became, strict=True):
             self._note(row, submission.contact_id, outcome)
 
@@ -147,8 +156,8 @@ class _Feeding:
     def _refused(self, row: Next, contact: int, why: Refusal) -> None:
         if why.rule.startswith(EVERYBODYS) and why.rule not in ONE_PERSONS:
             self.obstacle = self.obstacle or why
-        elif why.rule.startswith("floor."):
-            again = self.now + FLOOR_AGAIN
+        elif contact in self.floors:
+            again = look_again_at(self.floors[contact], self.now)
             held = _row(row, Became.HELD, contact_id=contact, reason=FLOOR, says=why.text, not_before=again)
             self.became.append(held)
         else:

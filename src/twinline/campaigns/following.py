@@ -14,9 +14,10 @@ from twinline.mirror import events, turn
 from twinline.mirror.models import Folded
 from twinline.rules import campaigns as rules
 from twinline.rules import floor, outcomes
-from twinline.rules.campaigns import FLOOR, FLOOR_AGAIN
+from twinline.rules.campaigns import FLOOR
 from twinline.rules.campaigns import Recipient as Became
 from twinline.rules.consent import Why
+from twinline.rules.floor import Floor, Holder
 from twinline.rules.outcomes import Class
 
 EVENTS: Final = 500  # in one transaction
@@ -109,7 +110,8 @@ def _became(known: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     state = rules.recipient_state(known["outbox"], known["delivery"], replied=known["replied_at"] is not None)
     if state is Became.CANCELLED and known["error_text"] in OVERTAKEN:
         # Somebody spoke in the chat first. It goes out when they have done, if that isn't too late.
-        again = {"outbox_id": None, "tries": known["tries"] + 1, "not_before": now + FLOOR_AGAIN}
+        here = Floor(Holder(known["floor_holder"]), known["floor_epoch"], known["floor_until"])
+        again = {"outbox_id": None, "tries": known["tries"] + 1, "not_before": rules.look_again_at(here, now)}
         return {**row, **again, "state": Became.HELD, "reason": FLOOR, "says": known["error_text"]}
     if state in {Became.FAILED, Became.HELD, Became.CANCELLED}:
         code = known["error_code"]

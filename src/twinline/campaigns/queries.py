@@ -274,6 +274,13 @@ UPDATE recipients SET first = true
 WHERE number_id = %(number)s AND campaign_id = %(campaign)s AND id = ANY(%(ids)s)
 """
 
+# Whose chat was handed back: they needn't wait any longer.
+FREED = """
+UPDATE recipients SET not_before = %(now)s
+WHERE number_id = %(number)s AND contact_id = ANY(%(contacts)s) AND state = 'held' AND reason = %(reason)s
+  AND outbox_id IS NULL AND not_before > %(now)s
+"""
+
 # Who can't be written to because a person speaks in their chat, and never could in all this time.
 GIVE_UP = """
 UPDATE recipients SET state = 'skipped'
@@ -315,12 +322,14 @@ DELETE FROM campaign_cursors c WHERE number_id = %(number)s AND NOT EXISTS (
 # What is known of these people's messages.
 FACTS = f"""
 SELECT r.campaign_id, r.id, r.state, r.contact_id, r.outbox_id, r.tries,
+       coalesce(k.floor_holder, 'nobody') AS floor_holder, coalesce(k.floor_epoch, 0) AS floor_epoch, k.floor_until,
        o.contact_id AS now_contact_id, o.state AS outbox, o.wamid, o.error_code, o.error_text, o.sending_at,
        o.settled_at, o.failed_at AS refused_at, coalesce(m.delivery, 0) AS delivery, r.replied_at,
        s.sent_at, s.failed_at, s.delivered_at, s.read_at, s.failed_detail
 FROM recipients r
 JOIN outbox o ON o.number_id = r.number_id AND o.id = r.outbox_id
 LEFT JOIN messages m ON m.number_id = o.number_id AND m.wamid = o.wamid
+LEFT JOIN chats k ON k.number_id = o.number_id AND k.contact_id = o.contact_id
 LEFT JOIN LATERAL (
     SELECT min(t.at) FILTER (WHERE t.status = {int(Delivery.SENT)}) AS sent_at,
            min(t.at) FILTER (WHERE t.status = {int(Delivery.FAILED)}) AS failed_at,

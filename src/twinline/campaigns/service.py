@@ -24,7 +24,7 @@ from twinline.rules import schedule as clocks
 from twinline.rules.campaigns import Limits, State, Step, limits_of
 from twinline.rules.campaigns import Recipient as Became
 from twinline.rules.refusal import Refusal, Refused
-from twinline.sending import choices, portfolio
+from twinline.sending import choices, portfolio, speech
 
 TEND, PLAN, ERASE = "campaigns.tend", "campaigns.plan", "campaigns.erase"
 LONGEST_NAME: Final = 200
@@ -386,6 +386,13 @@ async def wake(tx: Tx, number_id: int, after: timedelta | None = None) -> None:
     await defer(tx, TEND, queue="campaign", lock=name, queueing_lock=name, after=after, number_id=number_id)
 
 
+async def freed(tx: Tx, number_id: int, contact_ids: Collection[int], now: datetime) -> None:
+    """These chats were handed back: whoever is held for them is due. The caller holds the number's turn."""
+    named = {"number": number_id, "contacts": list(contact_ids), "reason": rules.FLOOR, "now": now}
+    if await tx.execute(queries.FREED, named):
+        await wake(tx, number_id)
+
+
 async def follow_from_now(tx: Tx, number_id: int) -> None:
     """What happens to the number's messages from now on may be about a campaign's."""
     await tx.execute(queries.BEGIN_FOLLOWING, {"number": number_id})
@@ -503,3 +510,6 @@ def _schedule(when: Schedule) -> dict[str, Any]:
 def defaults() -> dict[str, Any]:
     """The limits that hold where none were given, to be shown."""
     return asdict(Limits())
+
+
+speech.when_freed(freed)

@@ -11,12 +11,13 @@ disordered news come to the same.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from twinline.rules.delivery import Delivery
+from twinline.rules.floor import Floor, Holder, holder_now
 from twinline.rules.refusal import Refusal
 
 # --- campaigns ----------------------------------------------------------------------------------------------------
@@ -173,7 +174,16 @@ REACHED: Final = frozenset({_R.SENT, _R.DELIVERED, _R.READ, _R.REPLIED})
 FLOOR: Final = "floor"
 """The reason of who is held because somebody speaks in their chat."""
 FLOOR_AGAIN: Final = timedelta(minutes=10)
-"""After which it is looked whether they still do."""
+"""After which it is looked whether they still do, if nothing is heard of it before."""
+
+
+def look_again_at(here: Floor, now: datetime) -> datetime:
+    """When somebody who is held for the floor of their chat is tried again: as soon as it is free, as far as that is
+    known beforehand.
+    """
+    if holder_now(here, now) is Holder.NOBODY:
+        return now
+    return min(now + FLOOR_AGAIN, here.until or now + FLOOR_AGAIN)
 
 
 def recipient_state(outbox: str, delivery: int, *, replied: bool) -> Recipient:

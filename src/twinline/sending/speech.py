@@ -3,7 +3,7 @@
 What is decided is in ``rules.floor``. All of this happens under the number's turn.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -27,11 +27,22 @@ async def floors(tx: Tx, number_id: int, contact_ids: Collection[int]) -> dict[i
     return {contact: Floor(Holder(holder), epoch, until, since) for contact, holder, epoch, until, since in rows}
 
 
-async def keep(tx: Tx, number_id: int, turns: Mapping[int, Floor]) -> None:
-    """Writes down whose turn it is in these chats."""
+_freed: list[Callable[[Tx, int, Collection[int], datetime], Awaitable[None]]] = []
+
+
+def when_freed(tell: Callable[[Tx, int, Collection[int], datetime], Awaitable[None]]) -> None:
+    """A feature above hears of chats that are handed back, in the transaction in which they are."""
+    _freed.append(tell)
+
+
+async def keep(tx: Tx, number_id: int, turns: Mapping[int, Floor], now: datetime) -> None:
+    """Writes down whose turn it is in these chats. Every turn that is taken or handed back comes through here."""
     rows = [{"contact_id": contact_id, **asdict(here)} for contact_id, here in turns.items()]
     if rows:
         await tx.execute(queries.SET_FLOORS, {"number": number_id, "rows": as_json(rows)})
+    if freed := [contact_id for contact_id, here in turns.items() if here.holder is Holder.NOBODY]:
+        for tell in _freed:
+            await tell(tx, number_id, freed, now)
 
 
 async def speak(
@@ -49,7 +60,7 @@ async def speak(
         for contact_id, here in floors.items()
         if (turn := floor.speak(here, holder, now, until)).taken and turn.floor != here
     }
-    await keep(tx, sender.id, taken)
+    await keep(tx, sender.id, taken, now)
     return floors | taken
 
 
@@ -59,7 +70,7 @@ async def hold(tx: Tx, number_id: int, contact_id: int, now: datetime, for_: tim
     assert sender is not None
     here = (await floors(tx, number_id, [contact_id]))[contact_id]
     until = now + (timedelta(seconds=sender.phone_pause_seconds) if for_ is None else for_)
-    await keep(tx, number_id, {contact_id: floor.take(here, Holder.PERSON, now, until).floor})
+    await keep(tx, number_id, {contact_id: floor.take(here, Holder.PERSON, now, until).floor}, now)
     return until
 
 
@@ -69,7 +80,7 @@ async def release(tx: Tx, number_id: int, contact_id: int, by: Holder, now: date
     freed = floor.release(here, by, now)
     if freed == here:
         return False
-    await keep(tx, number_id, {contact_id: freed})
+    await keep(tx, number_id, {contact_id: freed}, now)
     return True
 
 
@@ -111,7 +122,7 @@ async def phone_spoke(tx: Tx, folded: Folded, now: datetime) -> None:
             after[said.contact_id] = _after(here, said, command, sender, now)
             if command is not None:
                 folded.asides.append(Commanded(said, command, after[said.contact_id] != here, here))
-        await keep(tx, number_id, {one: here for one, here in after.items() if here != before[one]})
+        await keep(tx, number_id, {one: here for one, here in after.items() if here != before[one]}, now)
 
 
 def _after(here: Floor, said: Said, command: Command | None, sender: Sender, now: datetime) -> Floor:
