@@ -158,3 +158,33 @@ async def test_steps_are_moved_by_keyboard_and_mouse_and_come_back(bakery: Baker
     await page.get_by_role("link", name="Flow").click()
     await expect(page.get_by_role("button", name="Say “Hello”")).to_be_visible()
     await expect(page.locator("#saved")).to_have_text("Saved as draft")
+
+
+async def test_of_two_tabs_the_second_is_told_and_keeps_what_it_wrote(bakery: Bakery, page: Page) -> None:
+    made = await bakery.automation("Greeting", {"send": {"text": "Hello"}})
+    other = await page.context.new_page()
+    for tab in (page, other):
+        await tab.goto(f"/automations/{made}")
+        await tab.get_by_role("button", name="Say “Hello”").click()
+        await expect(tab.get_by_label("Text", exact=True)).to_have_value("Hello")
+    await page.get_by_label("Text", exact=True).fill("Good morning")
+    await expect(page.locator("#saved")).to_have_text("Saved as draft")
+    await other.get_by_label("Text", exact=True).fill("Good evening")
+    dialog = other.get_by_role("dialog", name="Somebody else saved it meanwhile")
+    await expect(dialog).to_contain_text("Say “Good evening”before: Say “Good morning”")
+
+    # As another automation it is there beside the first; or it takes its place.
+    await dialog.get_by_role("button", name="Save mine as another automation").click()
+    await expect(other.get_by_label("Name", exact=True)).to_have_value("Greeting 2")
+    await expect(other.get_by_role("button", name="Say “Good evening”")).to_be_visible()
+    await other.goto(f"/automations/{made}")
+    await other.get_by_role("button", name="Say “Good morning”").click()
+    await page.get_by_label("Text", exact=True).fill("Good day")
+    await expect(page.get_by_role("button", name="Say “Good day”")).to_be_visible()
+    await expect(page.locator("#saved")).to_have_text("Saved as draft")
+    await other.get_by_label("Text", exact=True).fill("Good night")
+    await dialog.get_by_role("button", name="Put mine in its place").click()
+    await expect(dialog).to_be_hidden()
+    await expect(other.locator("#saved")).to_have_text("Saved as draft")
+    await page.reload()
+    await expect(page.get_by_role("button", name="Say “Good night”")).to_be_visible()

@@ -1,6 +1,8 @@
 """The pages of automations, as a browser asks for them."""
 
+import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -138,19 +140,42 @@ async def test_two_people_who_edit_at_once_dont_overwrite_each_other(
 ) -> None:
     one = await made(bakery)
     seen = await draft_at(bakery, one)
-    bakery.clock.advance(seconds=5)
-    first = await browser.post(
-        f"/automations/{one}/draft",
-        json={"definition": {**HELLO, "description": "Mine"}, "keep": True, "draft_at": seen},
-    )
-    assert first.json()["kept"]
-    second = await browser.post(
-        f"/automations/{one}/draft",
-        json={"definition": {**HELLO, "description": "Theirs"}, "keep": True, "draft_at": seen},
-    )
-    assert second.status_code == 409
-    assert "Somebody else changed this automation" in second.text
-    assert (await found(bakery, one)).draft["description"] == "Mine"
+
+    async def saves(text: str, draft_at: str = seen) -> httpx.Response:
+        definition = {**HELLO, "steps": [{"send": {"text": text}}]}
+        given = {"definition": definition, "keep": True, "draft_at": draft_at}
+        return await browser.post(f"/automations/{one}/draft", json=given)
+
+    # Of two that reach us together, by clocks that say the same, one is kept.
+    answers = await asyncio.gather(saves("Mine"), saves("Yours"))
+    second, first = sorted((answer.json() for answer in answers), key=lambda answer: answer["kept"])
+    assert [first["kept"], second["kept"]] == [True, False]
+    assert "Somebody else saved this automation meanwhile" in second["overtaken"]
+    kept = (await found(bakery, one)).draft["steps"][0]["send"]["text"]
+    other = ({"Mine", "Yours"} - {kept}).pop()
+    assert f"Say “{other}”" in second["overtaken"], "whoever came second is shown how theirs differs"
+    assert f"before: Say “{kept}”" in second["overtaken"]
+    assert f"text: {other}" in second["overtaken"], "and it can still be kept as another"
+
+    # Knowing of the other, it may take its place; then the first one is out of date.
+    told = re.search(r'data-replace="([^"]+)"', second["overtaken"])
+    assert told is not None
+    assert (await saves(other, told[1])).json()["kept"]
+    assert not (await saves(kept, first["draft_at"])).json()["kept"]
+    assert (await found(bakery, one)).draft["steps"][0]["send"]["text"] == other
+
+
+async def test_what_is_published_is_what_was_looked_at(bakery: Bakery, browser: httpx.AsyncClient) -> None:
+    one = await made(bakery)
+    asked = await browser.get(f"/automations/{one}/publish")
+    shown = re.search(r'name="draft_at" value="([^"]+)"', asked.text)
+    assert shown is not None
+    async with bakery.app.db.transaction() as tx:
+        await service.save(tx, bakery.organisation_id, one, {**HELLO, "description": "Later"}, bakery.clock.now())
+    answer = await browser.post(f"/automations/{one}/publish", data={"draft_at": shown[1]})
+    assert answer.status_code == 409
+    assert "Somebody else changed this automation" in answer.text
+    assert (await found(bakery, one)).version == 0
 
 
 async def test_a_name_that_is_taken_is_said_at_the_name(bakery: Bakery, browser: httpx.AsyncClient) -> None:
@@ -222,7 +247,8 @@ async def test_what_is_published_is_told_in_words_first(bakery: Bakery, browser:
     shown = (await browser.get(f"/automations/{one}/publish")).text
     assert "Any message" in shown
     assert "Turn it on" in shown
-    done = await browser.post(f"/automations/{one}/publish", data={"on": "yes"})
+    seen = {"draft_at": await draft_at(bakery, one)}
+    done = await browser.post(f"/automations/{one}/publish", data={"on": "yes", **seen})
     assert "Version 1 is published" in done.text
     changed = {**HELLO, "steps": [{"send": {"text": "Good morning"}}, {"wait": "10m"}]}
     async with bakery.app.db.transaction() as tx:
@@ -231,7 +257,7 @@ async def test_what_is_published_is_told_in_words_first(bakery: Bakery, browser:
     assert "Say “Good morning”" in again
     assert "before: Say “Hi" in again
     assert "Wait 10 minutes" in again
-    await browser.post(f"/automations/{one}/publish")
+    await browser.post(f"/automations/{one}/publish", data={"draft_at": await draft_at(bakery, one)})
     versions = (await browser.get(f"/automations/{one}/versions")).text
     assert "Version 2" in versions
     assert (await browser.post(f"/automations/{one}/versions/1")).status_code == 200
@@ -243,7 +269,8 @@ async def test_what_is_published_is_told_in_words_first(bakery: Bakery, browser:
 async def test_an_unfit_draft_isnt_published(bakery: Bakery, browser: httpx.AsyncClient) -> None:
     one = await made(bakery, {**HELLO, "steps": []})
     assert "Not ready yet" in (await browser.get(f"/automations/{one}/publish")).text
-    assert (await browser.post(f"/automations/{one}/publish")).status_code == 422
+    answer = await browser.post(f"/automations/{one}/publish", data={"draft_at": await draft_at(bakery, one)})
+    assert answer.status_code == 422
 
 
 def test_what_changed_is_told_where_it_changed() -> None:

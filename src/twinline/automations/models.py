@@ -250,5 +250,9 @@ class NoSuchAutomation(LookupError):
     """The organisation has no such automation, or no such number or chat."""
 
 
+class Overtaken(ValueError):
+    """The draft isn't the one that was seen any more: somebody else has saved it meanwhile."""
+
+
 def refuse(rule: str, text: str, do: str) -> Refused:
     return Refused(Refusal(f"automation.{rule}", text, do))

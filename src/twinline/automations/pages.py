@@ -1,7 +1,7 @@
 """The pages of automations: the list, the library, the editor, versions, what they did, and a rehearsal."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -18,7 +18,7 @@ from twinline.accounts.gate import viewer_of, writer_of
 from twinline.app import App
 from twinline.automations import approvals, builder, forms, known, notation, queries, service, starters, views, words
 from twinline.automations.forms import CATALOGUE
-from twinline.automations.models import Automation, NoSuchAutomation, Run
+from twinline.automations.models import Automation, NoSuchAutomation, Overtaken, Run
 from twinline.automations.problems import Unfit
 from twinline.automations.rehearsing import Rehearsal
 from twinline.db import Tx
@@ -29,10 +29,7 @@ from twinline.sending import handles
 from twinline.sending import service as sending
 
 WRITERS_ONLY: Final = "Your role may look at automations but not change them. Ask an owner or administrator."
-CHANGED: Final = (
-    "Somebody else changed this automation meanwhile. Reload the page to see it; copy the YAML first if you want to "
-    "keep what you wrote."
-)
+CHANGED: Final = "Somebody else changed this automation while you were looking. Go back to the flow and look once more."
 RUNS: Final = 30
 MOST_FILE: Final = 101 * 1024 * 1024
 LANGUAGES: Final = {"en": "English", "es": "Español", "pt": "Português"}
@@ -230,20 +227,21 @@ class _Pages:
         """What the draft comes to; ``keep``: and it is kept."""
         viewer, given = viewer_of(request), await builder.body(request)
         definition, now = await builder.definition_of(given), self._app.clock.now()
-        kept_at, refused = str(given.get("draft_at") or ""), None
+        kept: datetime | None = None
+        refused = overtaken = ""
         async with self._app.db.transaction() as tx:
             one = await _automation(tx, request)
             here = await builder.surroundings(tx, viewer.organisation_id, one.name)
         if given.get("keep"):
             writer_of(request, WRITERS_ONLY)
-            if one.draft_at.isoformat() != kept_at:
-                raise HTTPException(409, CHANGED)
+            seen = _moment(given.get("draft_at"))
             try:
                 async with self._app.db.transaction() as tx:
-                    await service.save(tx, viewer.organisation_id, one.id, definition, now)
-                kept_at = now.isoformat()
+                    kept = await service.save(tx, viewer.organisation_id, one.id, definition, now, seen=seen)
             except NoSuchAutomation as error:
                 raise HTTPException(404) from error
+            except Overtaken:
+                overtaken = await self._overtaken(request, definition)
             except Refused as error:
                 refused = error.refusal.says
         told = [builder.as_json(found, definition) for found in builder.problems(definition, here.known)]
@@ -256,9 +254,21 @@ class _Pages:
                 "problems": told,
                 "sentences": words.sentences(definition),
                 "previews": builder.previews(definition, opened if isinstance(opened, list) else [], here),
-                "draft_at": kept_at,
-                "kept": bool(given.get("keep")) and refused is None,
+                "draft_at": kept.isoformat() if kept else None,
+                "kept": kept is not None,
+                "overtaken": overtaken,
             }
+        )
+
+    async def _overtaken(self, request: Request, mine: dict[str, Any]) -> str:
+        """Somebody else saved it meanwhile: how the two differ, and what can be done with what was written here."""
+        async with self._app.db.transaction() as tx:
+            theirs = await _automation(tx, request)
+        return environment.get_template("automations/overtaken.html").render(
+            viewer=viewer_of(request),
+            one=theirs,
+            changes=words.changes(theirs.draft, mine) if builder.drawable(theirs.draft) else [],
+            yaml=builder.to_yaml(mine),
         )
 
     async def yaml(self, request: Request) -> Response:
@@ -301,13 +311,15 @@ class _Pages:
                 shown = builder.publishing(one, here)
                 return render(request, "automations/publishing.html", one=one, **shown)
             async with request.form() as form:
-                on = form.get("on") == "yes"
+                on, seen = form.get("on") == "yes", _moment(form.get("draft_at"))
             try:
-                version = await service.publish(tx, viewer.organisation_id, one.id, viewer.user_id, now)
+                version = await service.publish(tx, viewer.organisation_id, one.id, viewer.user_id, now, seen=seen)
                 if on and not one.enabled:
                     await service.enable(tx, viewer.organisation_id, one.id, True, now, by=viewer.user_id)
             except Unfit as error:
                 raise HTTPException(422, error.problems[0].says) from error
+            except Overtaken as error:
+                raise HTTPException(409, CHANGED) from error
         return see_other(f"/automations/{one.id}?published={version}")
 
     async def export(self, request: Request) -> Response:
@@ -455,6 +467,16 @@ async def _automation(tx: Tx, request: Request) -> Automation:
     if found is None or found.archived_at is not None:
         raise HTTPException(404, "This automation isn't there any more: somebody has removed it.")
     return found
+
+
+def _moment(said: Any) -> datetime:
+    """The draft that the page has seen."""
+    try:
+        return datetime.fromisoformat(str(said)).astimezone(UTC)
+    except ValueError as error:
+        raise HTTPException(
+            400, "The page doesn't say which draft it has seen. Reload it and try once more."
+        ) from error
 
 
 def _inline(data: Any) -> Markup:

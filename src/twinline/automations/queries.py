@@ -51,9 +51,13 @@ SELECT %(organisation)s, %(name)s, coalesce(max(position), 0) + 1, %(draft)s::js
 FROM automations WHERE organisation_id = %(organisation)s
 RETURNING id
 """
+# ``draft_at`` tells one draft from another, so two of one instant don't have the same.
 SAVE = """
-UPDATE automations SET name = %(name)s, draft = %(draft)s::jsonb, draft_at = %(now)s, numbers = %(numbers)s::bigint[]
+UPDATE automations SET name = %(name)s, draft = %(draft)s::jsonb, numbers = %(numbers)s::bigint[],
+    draft_at = greatest(%(now)s, draft_at + interval '1 microsecond')
 WHERE organisation_id = %(organisation)s AND id = %(id)s AND archived_at IS NULL
+  AND (%(seen)s::timestamptz IS NULL OR draft_at = %(seen)s)
+RETURNING draft_at
 """
 PUBLISH = """
 WITH made AS (
@@ -62,8 +66,8 @@ WITH made AS (
     FROM automations WHERE organisation_id = %(organisation)s AND id = %(id)s AND archived_at IS NULL
     RETURNING version
 )
-UPDATE automations a SET version = made.version, draft = %(definition)s::jsonb, draft_at = %(now)s,
-    quiet_for = %(quiet_for)s
+UPDATE automations a SET version = made.version, draft = %(definition)s::jsonb, quiet_for = %(quiet_for)s,
+    draft_at = greatest(%(now)s, draft_at + interval '1 microsecond')
 FROM made WHERE a.organisation_id = %(organisation)s AND a.id = %(id)s
 RETURNING a.version
 """

@@ -13,7 +13,7 @@ from zoneinfo import available_timezones
 from twinline.accounts import service as accounts
 from twinline.app import App
 from twinline.automations import queries, schema, tending, timing
-from twinline.automations.models import Automation, Kind, NoSuchAutomation, Settings, refuse
+from twinline.automations.models import Automation, Kind, NoSuchAutomation, Overtaken, Settings, refuse
 from twinline.campaigns import routing
 from twinline.db import Tx, as_json
 from twinline.mirror import events, turn
@@ -45,17 +45,46 @@ async def create(
     return made
 
 
-async def save(tx: Tx, organisation_id: int, automation_id: int, draft: Mapping[str, Any], now: datetime) -> None:
-    """Keeps a draft; what runs goes on as it is. Raises NoSuchAutomation, and Refused for the name."""
+async def save(
+    tx: Tx,
+    organisation_id: int,
+    automation_id: int,
+    draft: Mapping[str, Any],
+    now: datetime,
+    *,
+    seen: datetime | None = None,
+) -> datetime:
+    """Keeps a draft; what runs goes on as it is. Answers its ``draft_at``, which is its own among all drafts.
+
+    ``seen``: that of the draft which this one was made of; None: it takes the place of whatever there is. Raises
+    NoSuchAutomation, Overtaken, and Refused for the name.
+    """
     name = await _free_name(tx, organisation_id, draft, automation_id)
     named = {"organisation": organisation_id, "id": automation_id, "name": name, "draft": as_json(draft), "now": now}
-    if not await tx.execute(queries.SAVE, {**named, "numbers": _numbers(draft)}):
-        raise NoSuchAutomation(f"there is no automation {automation_id}")
+    kept: datetime | None = await tx.value(queries.SAVE, {**named, "numbers": _numbers(draft), "seen": seen})
+    if kept is None:
+        await _found(tx, organisation_id, automation_id)
+        raise Overtaken(f"automation {automation_id} was saved meanwhile")
+    return kept
 
 
-async def publish(tx: Tx, organisation_id: int, automation_id: int, user_id: int | None, now: datetime) -> int:
-    """The draft becomes the version that begins from now on; answers its number. Raises Unfit, NoSuchAutomation."""
+async def publish(
+    tx: Tx,
+    organisation_id: int,
+    automation_id: int,
+    user_id: int | None,
+    now: datetime,
+    *,
+    seen: datetime | None = None,
+) -> int:
+    """The draft becomes the version that begins from now on; answers its number.
+
+    ``seen``: the draft that is meant, as ``save`` has it; None: the present one. Raises Unfit, NoSuchAutomation,
+    Overtaken.
+    """
     found = await _found(tx, organisation_id, automation_id)
+    if seen is not None and found.draft_at != seen:
+        raise Overtaken(f"automation {automation_id} was saved meanwhile")
     definition = schema.read(found.draft)
     named = {"organisation": organisation_id, "id": automation_id, "definition": as_json(definition)}
     quiet_for = Program.of(definition).settings.quiet_for

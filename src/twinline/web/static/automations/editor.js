@@ -194,16 +194,43 @@ class Editor {
         this.draftAt = said.draft_at;
         if (sent === this.last) this.dirty = false;
         this.status("Saved as draft");
-      } else if (keep) this.status("Not saved yet", true);
+      } else if (keep && said.overtaken) this.overtaken(said.overtaken);
+      else if (keep) this.status("Not saved yet", true);
       // What came meanwhile stands elsewhere; it is asked about next.
       if (sent !== this.last) return;
       this.problems = said.problems;
       this.previewed = new Map(Object.entries(said.previews));
       this.told();
     } catch (error) {
-      this.conflict = error.status === 409;
-      this.status(this.conflict ? error.message : `Not saved: ${error.message}`, true);
+      this.status(`Not saved: ${error.message}`, true);
     }
+  }
+
+  /** Somebody else saved it meanwhile. What was written here stays; whoever wrote it says what becomes of it. */
+  overtaken(html) {
+    const dialog = document.getElementById("overtaken");
+    this.conflict = true;
+    dialog.replaceChildren(fragment(html));
+    this.status("Not saved", true, h("button", { type: "button", class: "linklike", onclick: () => dialog.showModal() }, "Why?"));
+    if (!dialog.open) dialog.showModal();
+  }
+
+  listenOvertaken() {
+    const dialog = document.getElementById("overtaken");
+    const leaves = () => { this.dirty = false; };
+    dialog.addEventListener("submit", leaves);
+    dialog.addEventListener("click", (event) => {
+      const replaces = event.target.closest("[data-replace]");
+      if (replaces) {
+        this.conflict = false;
+        this.draftAt = replaces.dataset.replace;
+        dialog.close();
+        this.check();
+      } else if (event.target.closest("[data-take]")) {
+        leaves();
+        location.reload();
+      }
+    });
   }
 
   told() {
@@ -217,9 +244,9 @@ class Editor {
     document.getElementById("name-problem").textContent = this.problems.find(({ path }) => path[0] === "name")?.says ?? "";
   }
 
-  status(words, bad = false) {
+  status(words, bad = false, more = "") {
     const place = document.getElementById("saved");
-    place.textContent = words;
+    place.replaceChildren(words, " ", more);
     place.classList.toggle("bad", bad);
   }
 
@@ -266,6 +293,7 @@ class Editor {
       button.addEventListener("click", () => root.classList.toggle("side-open"));
     }
     this.listenPicker();
+    this.listenOvertaken();
   }
 
   async view(name) {
