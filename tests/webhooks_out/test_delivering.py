@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from tests.fixtures import wire
-from tests.fixtures.mirror import ask, change, tell, value
+from tests.fixtures.mirror import change, tell, value
+from tests.fixtures.patience import PATIENCE
 from tests.fixtures.wire import RUA, T0
 from tests.webhooks_out.conftest import Bakery
 
@@ -312,9 +313,14 @@ async def test_news_wake_the_webhook_and_what_nobody_heard_is_found(bakery: Bake
         behind = await tx.rows(queries.BEHIND, {"now": bakery.clock.now()})
     assert behind == [(bakery.organisation_id, bakery.endpoint_id)]
     listening = asyncio.create_task(jobs.listen(bakery.app))
-    while not await value(bakery.app, waiting):
-        await tell(bakery.app, says(len(await ask(bakery.app, "SELECT FROM events")) + 10))
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(PATIENCE):
+        while not await value(bakery.app, waiting):  # what was said before anybody listened
+            await asyncio.sleep(0.02)
+        await bakery.tends()
+        await change(bakery.app, "DELETE FROM procrastinate_jobs")
+        await tell(bakery.app, says(2))
+        while not await value(bakery.app, waiting):
+            await asyncio.sleep(0.02)
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
     assert await value(bakery.app, waiting) == 1

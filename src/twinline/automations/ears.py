@@ -4,19 +4,15 @@ It works without it, since it looks by itself now and then; but no customer need
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-import psycopg
+from psycopg import Notify
 
-from twinline.db import Database
-from twinline.kit import log
+from twinline.db import Database, listening
 
 CHANNEL: Final = "twinline_turns"  # a notice is a number's id (``queries.WAKE_DUE``)
-AGAIN_AFTER: Final = 2.0  # seconds before a connection that was lost is opened anew
-
-logger = log.get("automations.ears")
 
 
 class Ears:
@@ -38,18 +34,10 @@ class Ears:
 
     async def listen(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                connection = await self._db.listener()
-                try:
-                    await connection.execute(f"LISTEN {CHANNEL}")
-                    for one in self._hearing.values():
-                        one.set()  # something may have been said while nobody listened
-                    async for notice in connection.notifies():
-                        if heard := self._hearing.get(int(notice.payload)):
-                            heard.set()
-                finally:
-                    await connection.close()
-            except psycopg.Error as error:
-                logger.warning("ears_lost", error=type(error).__name__)
-            await asyncio.sleep(AGAIN_AFTER)
+        await listening.listen(self._db, [CHANNEL], self._hear)
+
+    async def _hear(self, notices: Sequence[Notify] | None) -> None:
+        wanted = self._hearing if notices is None else {int(notice.payload) for notice in notices}
+        for number_id in wanted:
+            if heard := self._hearing.get(number_id):
+                heard.set()

@@ -181,7 +181,9 @@ class Database:
 
     async def listener(self) -> psycopg.AsyncConnection[Any]:
         """A connection of its own, for LISTEN; the caller closes it."""
-        return await psycopg.AsyncConnection.connect(self.url, autocommit=True)
+        # Who only listens would never notice that a peer has gone without a word.
+        alive: dict[str, Any] = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+        return await psycopg.AsyncConnection.connect(self.url, autocommit=True, **alive)
 
 
 def _pool(url: str, size: int, configure: Configure) -> AsyncConnectionPool[psycopg.AsyncConnection[Any]]:

@@ -1,6 +1,6 @@
 """The live stream: what one transaction committed, every open browser knows a moment later.
 
-Each web process has one hub. It LISTENs on one connection, and a notice only says *where to read*: the hub then reads
+Each web process has one hub. It listens on one connection, and a notice only says *where to read*: the hub then reads
 the rows of ``events`` that it hasn't seen. Events of a number are counted without gaps, and become visible in that
 order (the writer holds the number's turn until its commit), so "everything above the last one" is never too little.
 That is why nothing depends on a notice arriving: a dropped connection, or a notice lost with it, only delays, since
@@ -16,15 +16,16 @@ again instead, which is cheaper than telling it everything.
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
 import psycopg
-from psycopg import sql
+from psycopg import Notify
 
 from twinline.app import App
+from twinline.db import listening
 from twinline.kit import log
 from twinline.mirror import events
 
@@ -104,7 +105,10 @@ class Live:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._pump())]
+        self._tasks = [
+            asyncio.create_task(listening.listen(self._app.db, [events.CHANNEL], self._hear)),
+            asyncio.create_task(self._pump()),
+        ]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -119,22 +123,10 @@ class Live:
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
-        """Wakes the pump at each notice that concerns a watched number; reconnects for as long as it takes."""
-        pause = 0.2
-        while True:
-            try:
-                async with await self._app.db.listener() as connection:
-                    await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(events.CHANNEL)))
-                    self._due.set()  # whatever was committed while nobody listened
-                    pause = 0.2
-                    async for notice in connection.notifies():
-                        if any(number in self._subscribers for number in parse(notice.payload)):
-                            self._due.set()
-            except (psycopg.Error, OSError) as error:
-                logger.warning("listener_lost", error=type(error).__name__, again_in=pause)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 5.0)
+    async def _hear(self, notices: Sequence[Notify] | None) -> None:
+        """Wakes the pump when something concerns a watched number, or may have."""
+        if notices is None or any(number in self._subscribers for told in notices for number in parse(told.payload)):
+            self._due.set()
 
     async def _pump(self) -> None:
         """Reads what is new and hands it round. Notices that come meanwhile are one more round, not one each."""

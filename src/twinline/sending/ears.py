@@ -1,21 +1,15 @@
 """What the drains of a process hear: one connection that listens, whatever the number of lanes (``mirror.pace``)."""
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import psycopg
+from psycopg import Notify
 
-from twinline.db import Database
-from twinline.kit import log
+from twinline.db import Database, listening
 from twinline.mirror import pace
-
-AGAIN_AFTER = 2.0  # seconds before a connection that was lost is opened anew
 
 Hearer = Callable[[pace.Charge | None], None]
 """Told that its number is wanted, or of a charge."""
-
-logger = log.get("sending.ears")
 
 
 class Ears:
@@ -35,20 +29,14 @@ class Ears:
 
     async def listen(self) -> None:
         """Until cancelled. Without a connection nobody hears anything, which costs time and is no error."""
-        while True:
-            try:
-                connection = await self._db.listener()
-                try:
-                    await connection.execute(f"LISTEN {pace.CHANNEL}")
-                    for hearer in list(self._hearers.values()):
-                        hearer(None)  # something may have been said while nobody listened
-                    async for notice in connection.notifies():
-                        self._tell(notice.payload)
-                finally:
-                    await connection.close()
-            except psycopg.Error as error:
-                logger.warning("ears_lost", error=type(error).__name__)
-            await asyncio.sleep(AGAIN_AFTER)
+        await listening.listen(self._db, [pace.CHANNEL], self._hear)
+
+    async def _hear(self, notices: Sequence[Notify] | None) -> None:
+        if notices is None:
+            for hearer in list(self._hearers.values()):
+                hearer(None)
+        for notice in notices or ():
+            self._tell(notice.payload)
 
     def _tell(self, told: str) -> None:
         for heard in pace.read(told):

@@ -1,15 +1,15 @@
 """Background work of outgoing webhooks, and what wakes it."""
 
-import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import procrastinate
 import psycopg
 from procrastinate import JobContext, RetryStrategy
+from psycopg import Notify
 
 from twinline.app import App
-from twinline.kit import log
+from twinline.db import listening
 from twinline.mirror import events
 from twinline.rules import webhooks as rules
 from twinline.webhooks_out import delivering, queries, service
@@ -17,9 +17,6 @@ from twinline.webhooks_out import delivering, queries, service
 blueprint = procrastinate.Blueprint()
 
 TOGETHER: Final = 0.1  # seconds for which news are gathered before somebody is woken
-AGAIN_AFTER: Final = 2.0  # seconds before a connection that was lost is opened anew
-
-logger = log.get("webhooks")
 
 
 def _app(context: JobContext) -> App:
@@ -38,8 +35,11 @@ async def tend(context: JobContext, *, organisation_id: int, endpoint_id: int) -
     name="webhooks_out.look_after", queue="upkeep", pass_context=True, queueing_lock="webhooks_out.look_after"
 )
 async def look_after(context: JobContext, /, timestamp: int, **_: Any) -> None:
+    await _catch_up(_app(context))
+
+
+async def _catch_up(app: App) -> None:
     """Endpoints that have something to be told but no job get one: what nobody heard of is found here."""
-    app = _app(context)
     async with app.db.transaction() as tx:
         behind = await tx.rows(queries.BEHIND, {"now": app.clock.now()})
     for organisation_id, endpoint_id in behind:
@@ -58,27 +58,20 @@ async def keep_days(context: JobContext, /, timestamp: int, **_: Any) -> None:
 
 async def listen(app: App) -> None:
     """Wakes endpoints as events are published; runs until cancelled. Whoever doesn't hear costs a minute, no event."""
-    while True:
-        try:
-            connection = await app.db.listener()
-            try:
-                await connection.execute(f"LISTEN {events.CHANNEL}")
-                while True:
-                    heard = [notice.payload async for notice in connection.notifies(stop_after=1)]
-                    await asyncio.sleep(TOGETHER)
-                    heard += [notice.payload async for notice in connection.notifies(timeout=0)]
-                    await _tell(app, {int(part.partition(":")[0]) for told in heard for part in told.split(",")})
-            finally:
-                await connection.close()
-        except psycopg.Error as error:
-            logger.warning("not_heard", error=type(error).__name__)
-        await asyncio.sleep(AGAIN_AFTER)
+
+    async def hear(notices: Sequence[Notify] | None) -> None:
+        if notices is None:
+            await _catch_up(app)
+        else:
+            await _tell(app, {int(part.partition(":")[0]) for told in notices for part in told.payload.split(",")})
+
+    await listening.listen(app.db, [events.CHANNEL], hear, together=TOGETHER)
 
 
 async def _tell(app: App, numbers: Iterable[int]) -> None:
     async with app.db.transaction() as tx:
-        listening = await tx.rows(queries.LISTENING, {"numbers": sorted(numbers)})
-    for organisation_id, endpoint_id in listening:
+        wanted = await tx.rows(queries.LISTENING, {"numbers": sorted(numbers)})
+    for organisation_id, endpoint_id in wanted:
         await _wake(app, organisation_id, endpoint_id)
 
 
