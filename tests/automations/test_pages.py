@@ -16,7 +16,18 @@ from tests.fixtures.wire import FLORIST
 from tests.inbox.conftest import Seen, user
 
 from twinline.accounts.models import Viewer
-from twinline.automations import forms, known, number_pages, outside_pages, pages, queries, schema, service, words
+from twinline.automations import (
+    forms,
+    known,
+    number_pages,
+    outside_pages,
+    pages,
+    queries,
+    schema,
+    service,
+    starters,
+    words,
+)
 from twinline.automations.builder import Lines, drawable
 from twinline.automations.starters import all_
 from twinline.inbox import pages as inbox
@@ -176,6 +187,39 @@ async def test_what_is_published_is_what_was_looked_at(bakery: Bakery, browser: 
     assert answer.status_code == 409
     assert "Somebody else changed this automation" in answer.text
     assert (await found(bakery, one)).version == 0
+
+
+async def test_the_fields_that_a_starter_needs_are_made_with_one_press(
+    bakery: Bakery, browser: httpx.AsyncClient
+) -> None:
+    one = await made(bakery, dict(starters.starter("lead", "en").definition))  # type: ignore[union-attr]
+    definition = (await found(bakery, one)).draft
+    before = await sends(browser, f"/automations/{one}/draft", definition=definition)
+    assert [(told["says"], told["lacks"]) for told in before["problems"]] == [
+        ("There is no field “interest”.", {"what": "field", "name": "interest"}),
+        ("There is no field “email”.", {"what": "field", "name": "email"}),
+    ]
+    assert "Make “interest” and “email”" in (await browser.get(f"/automations/{one}/publish")).text
+
+    # A colleague may write automations; what is kept of every contact is an administrator's.
+    async with await browser_of(bakery, "agent") as agent:
+        refused = await agent.post(f"/automations/{one}/lacking", json={"definition": definition, "what": "field"})
+        assert refused.status_code == 403
+        assert "Make “interest”" not in (await agent.get(f"/automations/{one}/publish")).text
+    answer = await sends(browser, f"/automations/{one}/lacking", definition=definition, what="field")
+    assert answer["made"] == ["interest", "email"]
+    assert answer["known"]["fields"] == [["email", "Email"], ["interest", "Interest"]]
+    assert (await sends(browser, f"/automations/{one}/draft", definition=definition))["problems"] == []
+    again = await sends(browser, f"/automations/{one}/lacking", definition=definition, what="field")
+    assert again["made"] == [], "what is there isn't made again"
+
+
+async def test_a_tag_that_nobody_has_yet_is_put_on_the_list(bakery: Bakery, browser: httpx.AsyncClient) -> None:
+    definition = {**HELLO, "triggers": [{"tag_added": {"tag": "done"}}], "when": [{"window": "open"}]}
+    one = await made(bakery, definition)
+    answer = await sends(browser, f"/automations/{one}/lacking", definition=definition, what="tag")
+    assert (answer["made"], answer["known"]["tags"]) == (["done"], [["done", "done"]])
+    assert (await sends(browser, f"/automations/{one}/draft", definition=definition))["problems"] == []
 
 
 async def test_a_name_that_is_taken_is_said_at_the_name(bakery: Bakery, browser: httpx.AsyncClient) -> None:

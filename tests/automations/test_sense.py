@@ -104,3 +104,33 @@ def test_conditions_and_triggers_speak_of_tags_too() -> None:
         "Condition 1: there is no tag “vop”; did you mean “vip”?",
         "Trigger 1: there is no tag “vipp”; did you mean “vip”?",
     ]
+
+
+def test_a_tag_that_it_gives_itself_is_there() -> None:
+    asks = {"branch": [{"when": [{"tag": "lead"}], "steps": [{"note": "again"}]}]}
+    assert doubts({"tag": {"add": ["lead"]}}, asks, when=[{"not": {"tag": "lead"}}]) == []
+    assert [says for _, says in doubts(asks)] == ["Step 1: there is no tag “lead”"]
+
+
+def test_of_a_field_that_isnt_there_it_is_known_what_it_must_be() -> None:
+    definition = {
+        "name": "X",
+        "triggers": [{"message": {}}],
+        "when": [
+            {"any": [{"field": {"key": "visit", "is": "{{tomorrow}}"}}, {"field": {"key": "age", "above": "17"}}]}
+        ],
+        "steps": [
+            ask(kind="date", save="day", on_invalid=[]),
+            {"set": {"field": "birthday", "to": "{{vars.day}}"}},
+            {"set": {"field": "wish", "to": "{{message.text}}"}},
+            {"send": {"text": "{{contact.fields.wish}}"}},
+        ],
+    }
+    found = schema.check(schema.read(definition), KNOWN)
+    assert [problem.lacks for problem in found if problem.lacks] == [
+        schema.Lack("field", "birthday", "date"),
+        schema.Lack("field", "wish", "text"),
+        schema.Lack("field", "wish", "text"),
+        schema.Lack("field", "visit", "date"),
+        schema.Lack("field", "age", "number"),
+    ]

@@ -13,7 +13,7 @@ from twinline.rules.automations.run import Came
 
 NEEDED = Known(
     templates={("appointment_reminder", code): "UTILITY" for code in ("en", "pt_BR", "es")},
-    tags={"lead", "done", "feito", "hecho"},
+    tags={"done", "feito", "hecho"},
     fields={"interest": "text", "email": "text", "appointment": "date", "satisfaction": "text"},
     automations={one.title: schema.starts(one.definition) for one in starters.all_()},
 )

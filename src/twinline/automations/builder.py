@@ -5,7 +5,7 @@ messages look is said here, in one place, and answered by the paths of its parts
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -19,10 +19,11 @@ from starlette.requests import Request
 from twinline.automations import forms, known, notation, schema, simulate, words
 from twinline.automations import queries as automations
 from twinline.automations.models import Automation
-from twinline.automations.problems import Path, Problem, Unfit, path_of, where
+from twinline.automations.problems import Lack, Path, Problem, Unfit, path_of, where
 from twinline.automations.sense import Known, check
 from twinline.automations.simulate import Did
 from twinline.contacts import queries as contacts
+from twinline.contacts import service as making
 from twinline.db import Tx
 from twinline.kit.html import environment
 from twinline.numbers import queries as numbers
@@ -177,7 +178,36 @@ EMPTY: Final = "This is still empty."
 def as_json(found: Problem, definition: Any = None) -> Json:
     """The place is seen in the flow, so that the sentence needn't say it; nor what an empty field can't be."""
     says = EMPTY if _at(definition, found.path) == "" else found.says.removeprefix(where(found.path))
-    return {"path": list(found.path), "says": says[:1].upper() + says[1:], "warning": found.level == "warning"}
+    return {
+        "path": list(found.path),
+        "says": says[:1].upper() + says[1:] + ("" if says[-1:] in ".?!" else "."),
+        "warning": found.level == "warning",
+        "lacks": {"what": found.lacks.what, "name": found.lacks.name} if found.lacks else None,
+    }
+
+
+MADE_HERE: Final = ("field", "tag")
+MADE_AT: Final = {
+    "template": ["/templates", "Go to the templates"],
+    "connection": ["/automations/connections", "Go to the connections"],
+    "knowledge": ["/automations/knowledge", "Go to what agents may read"],
+}
+"""Where what a definition lacks is made."""
+
+
+def lacking(definition: Json, here: Known, what: str) -> list[Lack]:
+    """The fields or tags that it speaks of and that aren't there, each once."""
+    found = [one.lacks for one in problems(definition, here) if one.lacks and one.lacks.what == what]
+    return list(dict.fromkeys(found))
+
+
+async def make(tx: Tx, organisation_id: int, wanted: Sequence[Lack], now: datetime) -> None:
+    """Makes these fields and tags. Raises ContactError."""
+    await making.note_tags(tx, organisation_id, [one.name for one in wanted if one.what == "tag"], now)
+    for one in wanted:
+        if one.what == "field":
+            label = one.name.replace("_", " ").capitalize()
+            await making.add_field(tx, organisation_id, label, one.kind, now, key=one.name)
 
 
 def _at(value: Any, path: Path) -> Any:
@@ -394,11 +424,13 @@ def cursor(definition: Json, state: Json) -> list[Any] | None:
 # --- publishing -----------------------------------------------------------------------------------------------------
 
 
-def publishing(found: Automation, here: Known) -> Json:
+def publishing(found: Automation, here: Known, *, makes_fields: bool) -> Json:
     """What would be published, in words."""
     told = problems(found.draft, here)
     bad = [one for one in told if one.level == "error"]
+    lacks = lacking(found.draft, here, "field") if makes_fields else []
     return {
+        "fields": words.listed([words.quoted(one.name) for one in lacks]),
         "bad": bad,
         "doubtful": [one for one in told if one.level != "error"],
         "changes": [] if bad else words.changes(found.definition, schema.read(found.draft)),

@@ -20,9 +20,10 @@ async def known(tx: Tx, organisation_id: int) -> Known:
     """Published automations only: a draft isn't started by anybody."""
     templates = await tx.rows(TEMPLATES, {"organisation": organisation_id})
     automations = await queries.automations(tx, organisation_id)
+    given = [tag for one in automations if one.definition for tag in sorted(sense.gives(one.definition))]
     return Known(
         templates={(name, language): category for name, language, category in templates},
-        tags=[tag.name for tag in await contacts.tags(tx, organisation_id)],
+        tags=list(dict.fromkeys([*(tag.name for tag in await contacts.tags(tx, organisation_id)), *given])),
         fields={field.key: field.kind for field in await contacts.fields(tx, organisation_id)},
         users=[user.email for user in await accounts.users(tx, organisation_id)],
         automations={one.name: sense.starts(one.definition) if one.definition else () for one in automations},

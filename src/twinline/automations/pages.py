@@ -14,13 +14,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from twinline.accounts import queries as accounts
-from twinline.accounts.gate import viewer_of, writer_of
+from twinline.accounts.gate import administrator_of, viewer_of, writer_of
 from twinline.app import App
 from twinline.automations import approvals, builder, forms, known, notation, queries, service, starters, views, words
 from twinline.automations.forms import CATALOGUE
 from twinline.automations.models import Automation, NoSuchAutomation, Overtaken, Run
 from twinline.automations.problems import Unfit
 from twinline.automations.rehearsing import Rehearsal
+from twinline.contacts.models import ContactError
 from twinline.db import Tx
 from twinline.kit.html import environment, render, see_other
 from twinline.numbers import queries as numbers
@@ -30,6 +31,7 @@ from twinline.sending import service as sending
 
 WRITERS_ONLY: Final = "Your role may look at automations but not change them. Ask an owner or administrator."
 CHANGED: Final = "Somebody else changed this automation while you were looking. Go back to the flow and look once more."
+FIELDS_ARE_MADE_BY: Final = "Fields are made by an owner or administrator of the organisation. Ask one of them."
 RUNS: Final = 30
 MOST_FILE: Final = 101 * 1024 * 1024
 LANGUAGES: Final = {"en": "English", "es": "Español", "pt": "Português"}
@@ -54,6 +56,7 @@ def routes(app: App) -> list[BaseRoute]:
         Route(one, pages.editor),
         Route(f"{one}/draft", pages.draft, methods=["POST"]),
         Route(f"{one}/yaml", pages.yaml, methods=["POST"]),
+        Route(f"{one}/lacking", pages.lacking, methods=["POST"]),
         Route(f"{one}/try", pages.play, methods=["POST"]),
         Route(f"{one}/publish", pages.publish, methods=["GET", "POST"]),
         Route(f"{one}/export.yaml", pages.export),
@@ -218,6 +221,8 @@ class _Pages:
             "sentences": words.sentences(draft),
             "draft_at": one.draft_at.isoformat(),
             "readonly": not viewer.may_write,
+            "makes": [what for what in builder.MADE_HERE if what == "tag" or viewer.may_administer],
+            "made_at": builder.MADE_AT,
         }
         return render(
             request, "automations/editor.html", one=one, tab="flow", name=draft.get("name"), data=_inline(data)
@@ -259,6 +264,23 @@ class _Pages:
                 "overtaken": overtaken,
             }
         )
+
+    async def lacking(self, request: Request) -> Response:
+        """Makes the fields or tags that the definition speaks of and nobody has made; answers what there is then."""
+        given = await builder.body(request)
+        definition, what = await builder.definition_of(given), str(given.get("what"))
+        if what not in builder.MADE_HERE:
+            raise HTTPException(422, "This can't be made from here.")
+        viewer = administrator_of(request, FIELDS_ARE_MADE_BY) if what == "field" else writer_of(request, WRITERS_ONLY)
+        async with self._app.db.transaction() as tx:
+            one = await _automation(tx, request)
+            wanted = builder.lacking(definition, await known.known(tx, viewer.organisation_id), what)
+            try:
+                await builder.make(tx, viewer.organisation_id, wanted, self._app.clock.now())
+            except ContactError as error:
+                raise HTTPException(422, str(error)) from error
+            here = await builder.surroundings(tx, viewer.organisation_id, one.name)
+        return JSONResponse({"made": [each.name for each in wanted], "known": here.offered})
 
     async def _overtaken(self, request: Request, mine: dict[str, Any]) -> str:
         """Somebody else saved it meanwhile: how the two differ, and what can be done with what was written here."""
@@ -308,7 +330,7 @@ class _Pages:
             one = await _automation(tx, request)
             here = await known.known(tx, viewer.organisation_id)
             if request.method == "GET":
-                shown = builder.publishing(one, here)
+                shown = builder.publishing(one, here, makes_fields=viewer_of(request).may_administer)
                 return render(request, "automations/publishing.html", one=one, **shown)
             async with request.form() as form:
                 on, seen = form.get("on") == "yes", _moment(form.get("draft_at"))

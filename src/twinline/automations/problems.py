@@ -12,12 +12,24 @@ Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Lack:
+    """Something that a definition speaks of and the organisation hasn't. ``what``: field, tag, template, user,
+    automation, connection or knowledge; ``kind``: a field's, as far as can be told from how it is used.
+    """
+
+    what: str
+    name: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
-    """``path`` leads through the definition; ``level`` is error or warning."""
+    """``path`` leads through the definition; ``level`` is error or warning; ``lacks``: what would mend it."""
 
     path: Path
     says: str
     level: Literal["error", "warning"] = "error"
+    lacks: Lack | None = None
 
 
 class Unfit(ValueError):

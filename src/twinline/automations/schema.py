@@ -30,7 +30,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
 from twinline.automations import messages, notation
-from twinline.automations.problems import Path, Problem, Unfit, a, meant, problem, where
+from twinline.automations.problems import Lack, Path, Problem, Unfit, a, meant, problem, where
 from twinline.automations.sense import Known, check, starts, whole
 from twinline.contacts import conditions as contacts
 from twinline.rules import messages as shapes
@@ -38,7 +38,7 @@ from twinline.rules.automations import asking, filling, matching, words
 from twinline.rules.automations.program import DEFAULTS, duration
 from twinline.rules.keywords import normalise
 
-__all__ = ["Known", "Problem", "Unfit", "check", "starts"]
+__all__ = ["Known", "Lack", "Problem", "Unfit", "check", "starts"]
 
 Json = Mapping[str, Any]
 

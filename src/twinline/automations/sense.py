@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from twinline.automations.problems import Path, Problem, a, path_of, where
+from twinline.automations.problems import Lack, Path, Problem, a, path_of, where
 from twinline.rules.automations import asking, filling
 from twinline.rules.automations.program import BLOCKS, END, Program, Step, blocks, duration, one, spell
 
@@ -87,7 +87,9 @@ def check(definition: Json, known: Known) -> list[Problem]:
     """What a fit definition speaks of and isn't there, and what its writer can hardly mean; in no order of weight."""
     program = Program.of(definition)
     paths = {path_of(path): path for path, _, _ in walk(definition)}
-    found = [Problem(path, where(path) + says, level) for path, level, says in _missing(definition, known)]
+    found = [
+        Problem(path, where(path) + says, level, lacks) for path, level, says, lacks in _missing(definition, known)
+    ]
     for step_path, level, says in _doubts(program, known):
         path = paths[step_path]
         found.append(Problem(path, where(path) + says, level))
@@ -100,45 +102,62 @@ def starts(definition: Json) -> frozenset[str]:
     return frozenset(program.steps[path].given["automation"] for path in _at_once(program, {"start"}, WAITS))
 
 
-Finding = tuple[Path, Literal["error", "warning"], str]
+def gives(definition: Json) -> frozenset[str]:
+    """The tags that it gives."""
+    return frozenset(tag for _, kind, given in walk(definition) if kind == "tag" for tag in given.get("add", ()))
+
+
+Level = Literal["error", "warning"]
+Told = tuple[Level, str, Lack | None]
+Finding = tuple[Path, Level, str, Lack | None]
 
 
 def _missing(definition: Json, known: Known) -> Iterator[Finding]:
-    saved = set(_saved(definition))
+    saved, kinds = set(_saved(definition)), _kinds(definition)
+    tags = frozenset(known.tags) | gives(definition)
+
+    def unknown(part: Any) -> Iterator[Told]:
+        return _unknown(part, known.fields, tags, saved, kinds)
+
     for path, kind, given in walk(definition):
-        for what, name, there in _named(kind, given, known):
+        for what, said, name, there in _named(kind, given, known):
             if name not in there:
-                yield path, "warning" if what == "tag" else "error", f"there is no {what} “{name}”{_close(name, there)}"
-        yield from ((path, level, says) for level, says in _unknown(_own(kind, given), known, saved))
+                lacks = Lack(what, name, kinds.get(name, "text") if what == "field" else "")
+                yield path, "error", f"there is no {said} “{name}”{_close(name, there)}", lacks
+        if kind == "tag":
+            for tag in given.get("add", ()):  # giving one makes it; only what is nearly another may be a slip
+                if tag not in known.tags and (close := _close(tag, known.tags)):
+                    yield path, "warning", f"there is no tag “{tag}”{close}", Lack("tag", tag)
+        yield from ((path, *told) for told in unknown(_own(kind, given)))
     for number, condition in enumerate(definition.get("when", ())):
-        yield from ((("when", number), level, says) for level, says in _unknown(condition, known, saved))
+        yield from ((("when", number), *told) for told in unknown(condition))
     for number, trigger in enumerate(definition["triggers"]):
-        if "tag_added" in trigger and (tag := trigger["tag_added"]["tag"]) not in known.tags:
-            yield ("triggers", number), "warning", f"there is no tag “{tag}”{_close(tag, known.tags)}"
+        if "tag_added" in trigger:
+            yield from ((("triggers", number), *told) for told in unknown({"tag": trigger["tag_added"]["tag"]}))
 
 
-def _named(kind: str, given: Any, known: Known) -> Iterator[tuple[str, str, Collection[str]]]:
-    """What a step names, and where it should be: what it is, its name, and all there are."""
+def _named(kind: str, given: Any, known: Known) -> Iterator[tuple[str, str, str, Collection[str]]]:
+    """What a step names, and where it should be: what it is, that in words, its name, and all there are."""
     match kind:
         case "send" if given.get("type") == "template":
             name, language = given["template"]["name"], given["template"]["language"]
             names = {name for name, _ in known.templates}
-            yield "template", name, names
+            yield "template", "template", name, names
             if name in names:
-                yield f"template “{name}” in", language, {spoken for of, spoken in known.templates if of == name}
-        case "tag":
-            yield from (("tag", tag, known.tags) for tag in given.get("add", ()))
+                spoken = {spoken for of, spoken in known.templates if of == name}
+                yield "template", f"template “{name}” in", language, spoken
         case "set" if "field" in given:
-            yield "field", given["field"], known.fields
+            yield "field", "field", given["field"], known.fields
         case "assign" if given["to"] != "nobody":
-            yield "user", given["to"], known.users
+            yield "user", "user", given["to"], known.users
         case "start":
-            yield "automation", given["automation"], known.automations
+            yield "automation", "automation", given["automation"], known.automations
         case "call" | "bot" | "agent" if given.get("connection"):
             wanted = {"call": "http", "agent": "ai"}.get(kind, kind)
             fitting = [name for name, kind_of in known.connections.items() if kind_of == wanted]
-            yield f"connection to {a(wanted)}", given["connection"], fitting
-            yield from (("text of knowledge", name, known.knowledge) for name in given.get("knowledge", ()))
+            yield "connection", f"connection to {a(wanted)}", given["connection"], fitting
+            for name in given.get("knowledge", ()):
+                yield "knowledge", "text of knowledge", name, known.knowledge
 
 
 def _own(kind: str, given: Any) -> Any:
@@ -150,24 +169,28 @@ def _own(kind: str, given: Any) -> Any:
     return given
 
 
-def _unknown(part: Any, known: Known, saved: Collection[str]) -> Iterator[tuple[Literal["error", "warning"], str]]:
+def _unknown(
+    part: Any, fields: Collection[str], tags: Collection[str], saved: Collection[str], kinds: Mapping[str, str]
+) -> Iterator[Told]:
     """Fields, tags and variables that a part speaks of and nobody has."""
-    for kind, name in dict.fromkeys(_spoken_of(part)):
-        there = {"fields": known.fields, "tag": known.tags, "vars": saved}[kind]
-        if name in there:
+    there = {"field": fields, "tag": tags, "vars": saved}
+    for what, name in dict.fromkeys(_spoken_of(part)):
+        if name in there[what]:
             continue
-        if kind == "vars":
-            yield "warning", f"no step before keeps “{name}”, so it will be empty unless whoever starts it brings it"
+        if what == "vars":
+            says = f"no step before keeps “{name}”, so it will be empty unless whoever starts it brings it"
+            yield "warning", says, None
         else:
-            what = "field" if kind == "fields" else kind
-            yield "error" if kind == "fields" else "warning", f"there is no {what} “{name}”{_close(name, there)}"
+            lacks = Lack(what, name, kinds.get(name, "text") if what == "field" else "")
+            level: Level = "error" if what == "field" else "warning"
+            yield level, f"there is no {what} “{name}”{_close(name, there[what])}", lacks
 
 
 def _spoken_of(part: Any) -> Iterator[tuple[str, str]]:
     if isinstance(part, str):
         for path in (found[1].split(".") for found in filling.PLACEHOLDER.finditer(part)):
             if path[:2] == ["contact", "fields"] and len(path) > 2:
-                yield "fields", path[2]
+                yield "field", path[2]
             elif path[0] == "vars" and len(path) > 1:
                 yield "vars", path[1]
     elif isinstance(part, Mapping):
@@ -175,7 +198,7 @@ def _spoken_of(part: Any) -> Iterator[tuple[str, str]]:
             if name == "tag" and isinstance(inner, str):
                 yield "tag", inner
             elif name == "field" and isinstance(inner, Mapping):
-                yield "fields", inner["key"]
+                yield "field", inner["key"]
             elif name == "var" and isinstance(inner, Mapping):
                 yield "vars", inner["name"].split(".")[0]
             yield from _spoken_of(inner)
@@ -190,6 +213,35 @@ def _saved(definition: Json) -> Iterator[str]:
             yield from (given["save"], f"{given['save']}_status")
         elif kind == "set" and "var" in given:
             yield given["var"]
+
+
+def _kinds(definition: Json) -> dict[str, str]:
+    """Fields by key that must be a number or a date to mean anything: by what they are compared with, and what is
+    written into them.
+    """
+    asked = {given.get("save"): given.get("kind") for _, kind, given in walk(definition) if kind == "ask"}
+    found: dict[str, str] = {}
+    for _, kind, given in walk(definition):
+        if kind == "set" and "field" in given:
+            written = filling.PLACEHOLDER.fullmatch(given["to"].strip())
+            name = written[1].removeprefix("vars.") if written else ""
+            found[given["field"]] = str(asked.get(name))
+    for test in _field_tests([definition.get("when", ()), *(_own(kind, given) for _, kind, given in walk(definition))]):
+        if {"before", "after"} & set(test) or test.get("is") in ("{{today}}", "{{tomorrow}}"):
+            found[test["key"]] = "date"
+        elif {"above", "below"} & set(test):
+            found[test["key"]] = "number"
+    return {key: kind for key, kind in found.items() if kind in ("number", "date")}
+
+
+def _field_tests(part: Any) -> Iterator[Json]:
+    if isinstance(part, Mapping):
+        if isinstance(part.get("field"), Mapping):
+            yield part["field"]
+        part = list(part.values())
+    if isinstance(part, list | tuple):
+        for inner in part:
+            yield from _field_tests(inner)
 
 
 Doubt = tuple[str, Literal["error", "warning"], str]

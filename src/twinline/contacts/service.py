@@ -324,16 +324,21 @@ async def tag(
     """Gives tags to contacts and takes some from them; answers whose tags changed. Raises ContactError."""
     added, removed = tag_names(add), tag_names(remove)
     organisation = await _turn(tx, number_id)
-    if added:
-        hues = [crc32(name.lower().encode()) % HUES for name in added]
-        named = {"organisation": organisation, "names": added, "hues": hues, "now": now}
-        await tx.execute(queries.NOTE_TAGS, named)
+    await note_tags(tx, organisation, added, now)
     named = {"number": number_id, "ids": sorted(set(contact_ids)), "add": added, "remove": removed}
     changed = await tx.rows(queries.TAG, named)
     given = {name: [one for one, had, has in changed if name in has and name not in had] for name in added}
     tagged = {name: ids for name, ids in given.items() if ids}
     await _tell(tx, number_id, [row[0] for row in changed], now, **({"tagged": tagged} if tagged else {}))
     return [row[0] for row in changed]
+
+
+async def note_tags(tx: Tx, organisation_id: int, names: Iterable[str], now: datetime) -> None:
+    """Puts tags on the list of tags, though nobody has them yet. Raises ContactError."""
+    if found := tag_names(names):
+        hues = [crc32(name.lower().encode()) % HUES for name in found]
+        named = {"organisation": organisation_id, "names": found, "hues": hues, "now": now}
+        await tx.execute(queries.NOTE_TAGS, named)
 
 
 async def forget_tag(tx: Tx, organisation_id: int, name: str, user_id: int | None, now: datetime) -> None:

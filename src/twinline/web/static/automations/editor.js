@@ -1,7 +1,7 @@
 // The editor of an automation. Its state is the definition, as JSON; the server says what is wrong with it, how each
 // part reads in words, and how its messages look, and keeps it as the draft while it is being written.
 
-import { ask, fragment } from "../app.js";
+import { ask, fragment, toast } from "../app.js";
 import { localise } from "../times.js";
 import { h, icon } from "./draw.js";
 import { Flow } from "./flow.js";
@@ -206,6 +206,32 @@ class Editor {
     }
   }
 
+  /** What is pressed to get what the definition speaks of and isn't there, or null; one press makes all of its kind. */
+  mends(what) {
+    const names = [...new Set(this.problems.filter(({ lacks }) => lacks?.what === what).map(({ lacks }) => `“${lacks.name}”`))];
+    if (given.makes.includes(what) && !this.readonly) {
+      const words = `Make the ${what}${names.length > 1 ? "s" : ""} ${names.join(" and ")}`;
+      return h("button", { type: "button", class: "linklike", "data-make": what, "data-lacks": what }, words);
+    }
+    const [address, words] = given.made_at[what] ?? [];
+    return address ? h("a", { class: "linklike", href: address, "data-lacks": what }, words) : null;
+  }
+
+  async make(what) {
+    try {
+      const { text } = await ask(`${root.dataset.address}/lacking`, {
+        method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ definition: this.doc, what }),
+      });
+      const { made, known: facts } = JSON.parse(text);
+      this.facts = facts;
+      toast(`Made: ${made.join(", ")}`);
+      this.draw();
+      await this.check();
+    } catch (error) {
+      toast(error.message, "danger");
+    }
+  }
+
   /** Somebody else saved it meanwhile. What was written here stays; whoever wrote it says what becomes of it. */
   overtaken(html) {
     const dialog = document.getElementById("overtaken");
@@ -285,7 +311,13 @@ class Editor {
       while (this.dirty && !this.conflict && !document.querySelector("#saved.bad")) await this.check();
       publish.dispatchEvent(new CustomEvent("publish"));
     });
-    document.addEventListener("click", (event) => event.target.closest("dialog.publishing [data-closes]")?.closest("dialog").close());
+    document.addEventListener("click", async ({ target }) => {
+      const dialog = target.closest("dialog.publishing");
+      const makes = target.closest("[data-make]");
+      if (dialog && target.closest("[data-make], [data-closes]")) dialog.close();
+      if (makes) await this.make(makes.dataset.make);
+      if (dialog && makes) publish.click();
+    });
     addEventListener("beforeunload", (event) => {
       if (this.dirty && !this.readonly) event.preventDefault();
     });

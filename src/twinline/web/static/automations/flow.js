@@ -387,11 +387,13 @@ export class Flow {
     return null;
   }
 
-  place({ path, says, warning }) {
+  place({ path, says, warning, lacks }) {
     const here = this.placeOf(path);
     if (!here) return;
     here.hidden = false;
-    here.textContent = here.textContent ? `${here.textContent} ${says}` : says;
+    here.append(h("span", {}, says), " ");
+    const mends = lacks && !here.querySelector(`[data-lacks="${lacks.what}"]`) && this.editor.mends(lacks.what);
+    if (mends) here.append(mends, " ");
     here.classList.toggle("warning", Boolean(warning));
     if (!warning) here.closest(".field")?.querySelector(".input")?.setAttribute("aria-invalid", "true");
     here.closest("[data-card]")?.classList.add(warning ? "doubtful" : "bad");
