@@ -1,12 +1,15 @@
 """An automation answers where nobody speaks, and falls silent where a person does."""
 
+from typing import Any
+
 import pytest
 from tests.automations.conftest import ANA, BEA, Bakery
 from tests.fixtures import wire
 from tests.fixtures.wire import Human
 
-from twinline.automations import service, tending
+from twinline.automations import queries, service, tending
 from twinline.contacts import service as contacts
+from twinline.sending import queries as sending
 
 pytestmark = pytest.mark.anyio
 
@@ -76,6 +79,50 @@ async def test_the_phone_drops_an_answer_that_waits_in_the_lane(bakery: Bakery) 
     assert await bakery.goes_out() == []
     [row] = await bakery.dicts("SELECT state, error_text FROM outbox WHERE contact_id = %s", (ana,))
     assert row == {"state": "cancelled", "error_text": "The owner is answering from the phone."}
+
+
+async def test_the_log_says_once_of_each_message_why_the_lane_dropped_it(bakery: Bakery) -> None:
+    await bakery.automation("Greeting", GREETS, {"send": {"text": "Come in!"}})
+    anna = await bakery.value(
+        "INSERT INTO users (organisation_id, email, name, role, password_hash, created_at) "
+        "VALUES (%s, 'anna@example.com', 'Anna', 'agent', '', now()) RETURNING id",
+        (bakery.organisation_id,),
+    )
+    ana = await bakery.writes(ANA, "Are you open?")
+    bea = await bakery.writes(BEA, "Are you open?")
+    await bakery.hears(bakery.typing(ANA, "Yes!"))
+    await bakery.says(bea, "Since seven.", author_id=anna)
+    await bakery.goes_out()
+    await bakery.goes_out()
+    dropped = "A message of “Greeting” was dropped before it left: the phone spoke meanwhile."
+    assert (await bakery.log(ana))[1:] == [dropped, dropped]
+    dropped = "A message of “Greeting” was dropped before it left: Anna answered meanwhile."
+    assert (await bakery.log(bea))[1:] == [dropped, dropped]
+    async with bakery.app.db.transaction() as tx:
+        [line, *_] = await queries.log(tx, bakery.number_id, ana)
+    assert (line.automation, line.run_id) == ("Greeting", (await bakery.runs(ana))[0].id)
+
+
+async def test_the_log_says_it_also_where_the_message_was_all_but_on_its_way(
+    bakery: Bakery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is marked; somebody decides something in the chat just before the lane asks for the last time."""
+    await bakery.automation("Greeting", GREETS)
+    ana = await bakery.writes(ANA, "Are you open?")
+    look = bakery.app.db.value
+
+    async def last_look(sql: str, params: Any = ()) -> Any:
+        if sql == sending.EPOCH:
+            async with bakery.app.db.transaction() as tx:
+                await service.take_floor(bakery.app, tx, bakery.number_id, ana, None, bakery.clock.now())
+                await service.release_floor(bakery.app, tx, bakery.number_id, ana, None, bakery.clock.now())
+        return await look(sql, params)
+
+    monkeypatch.setattr(bakery.app.db, "value", last_look)
+    assert await bakery.goes_out() == []
+    assert await bakery.value("SELECT attempts FROM outbox WHERE contact_id = %s", (ana,)) == 1, "it was marked"
+    why = "a person stopped it meanwhile, or handed the chat back"
+    assert (await bakery.log(ana))[-1] == f"A message of “Greeting” was dropped before it left: {why}."
 
 
 async def test_a_reply_in_the_inbox_that_still_waits_is_an_answer(bakery: Bakery) -> None:

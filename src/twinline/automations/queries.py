@@ -335,6 +335,33 @@ WHERE number_id = %(number)s AND contact_id = %(contact)s AND state = 'waiting'
   AND since IS NOT DISTINCT FROM %(before)s
 """
 
+# Who has the floor of these chats and, where that is a person who wrote something here, who they are.
+SPOKE = """
+SELECT k.contact_id, k.floor_holder, (
+    SELECT u.name FROM (
+        SELECT m.author_id, m.at FROM messages m
+        WHERE m.number_id = k.number_id AND m.contact_id = k.contact_id AND m.type <> 'reaction'
+          AND m.author = 'person' AND m.at >= date_trunc('second', k.floor_since)
+        UNION ALL
+        SELECT o.author_id, o.created_at FROM outbox o
+        WHERE o.number_id = k.number_id AND o.contact_id = k.contact_id AND o.state <> 'sent'
+          AND o.author = 'person' AND o.created_at >= date_trunc('second', k.floor_since)
+    ) said
+    JOIN numbers n ON n.id = k.number_id
+    JOIN users u ON u.id = said.author_id AND u.organisation_id = n.organisation_id
+    ORDER BY said.at DESC LIMIT 1
+)
+FROM chats k WHERE k.number_id = %(number)s AND k.contact_id = ANY(%(contacts)s)
+"""
+# What automations wrote of these, and in which conversation (``tending``: ``run:<id>:<n>``).
+WRITTEN = """
+SELECT o.contact_id, a.name, a.id, substring(o.idempotency_key FROM '^run:([0-9]+):')::bigint
+FROM outbox o
+JOIN numbers n ON n.id = o.number_id
+JOIN automations a ON a.organisation_id = n.organisation_id AND a.id = o.author_id
+WHERE o.number_id = %(number)s AND o.id = ANY(%(ids)s) AND o.author = 'automation' ORDER BY o.id
+"""
+
 WRITE_LOG = """
 INSERT INTO automation_log (number_id, contact_id, at, automation_id, run_id, wamid, kind, says)
 SELECT %(number)s, r.contact_id, %(now)s, r.automation_id, r.run_id, r.wamid, r.kind, r.says

@@ -79,7 +79,7 @@ from twinline.rules.automations.triggers import Happening
 from twinline.rules.floor import Holder
 from twinline.rules.refusal import Refusal, Refused
 from twinline.rules.window import window
-from twinline.sending import handles
+from twinline.sending import handles, speech
 from twinline.sending import service as sending
 from twinline.sending.models import Lane, Submission
 
@@ -100,6 +100,15 @@ ANSWERED: Final = {
 TALKS: Final = {
     Holder.PHONE: "the phone has the floor",
     Holder.PERSON: "a person here has the floor",
+}
+
+
+SPOKE: Final = {
+    Holder.PHONE: "the phone spoke meanwhile",
+    Holder.PERSON: "a person here took the chat meanwhile",
+    Holder.NOBODY: "a person stopped it meanwhile, or handed the chat back",
+    Holder.AUTOMATION: "a person decided otherwise meanwhile",
+    Holder.CAMPAIGN: "a person decided otherwise meanwhile",
 }
 
 
@@ -251,6 +260,27 @@ async def heard(tx: Tx, number_id: int, contact_ids: Collection[int], now: datet
                               for one in silenced], now)  # fmt: skip
     await released(tx, number_id, contact_ids, now)
     return {contact: pause for contact, _, _, pause in silenced if pause}
+
+
+async def overtaken(tx: Tx, number_id: int, outbox_ids: Collection[int], now: datetime) -> None:
+    """The lane has dropped these messages at the last look: why, is written down for each of an automation's."""
+    written = await tx.rows(queries.WRITTEN, {"number": number_id, "ids": list(outbox_ids)})
+    if written:
+        spoke = await who_spoke(tx, number_id, {row[0] for row in written})
+        lines = [
+            _line(contact, Kind.SILENT, f"A message of “{name}” was dropped before it left: {spoke[contact]}.", *of)
+            for contact, name, *of in written
+        ]
+        await log(tx, number_id, lines, now)
+
+
+async def who_spoke(tx: Tx, number_id: int, contact_ids: Collection[int]) -> dict[int, str]:
+    """What a person has done in these chats that nobody may talk over, as the end of a sentence."""
+    rows = await tx.rows(queries.SPOKE, {"number": number_id, "contacts": list(contact_ids)})
+    return dict.fromkeys(contact_ids, "the chat isn't there any more") | {
+        contact: f"{name} answered meanwhile" if name and holder == Holder.PERSON else SPOKE[Holder(holder)]
+        for contact, holder, name in rows
+    }
 
 
 async def end(tx: Tx, run: Run, why: str, now: datetime) -> None:
@@ -872,3 +902,6 @@ def _trigger(happening: Happening) -> str:
 
 def _lower(says: str) -> str:
     return says if says[:1] in '“"' or says[1:2].isupper() else says[:1].lower() + says[1:]
+
+
+speech.when_overtaken(overtaken)

@@ -339,6 +339,10 @@ async def settle(tx: Tx, results: Sequence[Result], now: datetime) -> None:
         body["outbox"].append([row["contact_id"], row["id"], row["state"]])
         if row["wamid"] is not None:
             body.setdefault("messages", []).append([row["contact_id"], row["wamid"], "sent"])
+    for number_id in told:
+        dropped = [row["id"] for row in rows if row["number_id"] == number_id and row["state"] == "cancelled"]
+        if dropped:
+            await speech.overtaken(tx, number_id, dropped, now)
     await events.publish(tx, told, now)
 
 

@@ -27,12 +27,26 @@ async def floors(tx: Tx, number_id: int, contact_ids: Collection[int]) -> dict[i
     return {contact: Floor(Holder(holder), epoch, until, since) for contact, holder, epoch, until, since in rows}
 
 
-_freed: list[Callable[[Tx, int, Collection[int], datetime], Awaitable[None]]] = []
+Tell = Callable[[Tx, int, Collection[int], datetime], Awaitable[None]]
+"""Tells a feature above of chats or messages of a number, by their ids, in the transaction in which it happens."""
+
+_freed: list[Tell] = []
+_overtaken: list[Tell] = []
 
 
-def when_freed(tell: Callable[[Tx, int, Collection[int], datetime], Awaitable[None]]) -> None:
-    """A feature above hears of chats that are handed back, in the transaction in which they are."""
+def when_freed(tell: Tell) -> None:
+    """Of chats that are handed back."""
     _freed.append(tell)
+
+
+def when_overtaken(tell: Tell) -> None:
+    """Of messages of the outbox that are dropped at the last look, since somebody spoke first."""
+    _overtaken.append(tell)
+
+
+async def overtaken(tx: Tx, number_id: int, outbox_ids: Collection[int], now: datetime) -> None:
+    for tell in _overtaken:
+        await tell(tx, number_id, outbox_ids, now)
 
 
 async def keep(tx: Tx, number_id: int, turns: Mapping[int, Floor], now: datetime) -> None:
