@@ -24,6 +24,13 @@ Json = Mapping[str, Any]
 
 LONG: Final = 90
 PLACEHOLDER: Final = re.compile(r"\{\{([^{}]*)\}\}")
+NAMED: Final = MappingProxyType(
+    {
+        "contact.name": "their name", "contact.phone": "their phone number", "contact.language": "their language",
+        "message.text": "what they wrote", "message.choice": "what they chose", "message.title": "what they chose",
+        "number.name": "your number's name",
+    }
+)  # fmt: skip
 KINDS: Final = MappingProxyType(
     {
         "number": "a number", "email": "an e-mail address", "phone": "a phone number", "date": "a date",
@@ -36,8 +43,24 @@ UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError, IndexError
 # --- steps ----------------------------------------------------------------------------------------------------------
 
 
+def named(placeholder: str) -> str:
+    """What stands between the braces, as people call it."""
+    path, _, behind = (part.strip() for part in placeholder.partition("|"))
+    if path == "now":
+        return {"date": "today's date", "weekday": "the day of the week"}.get(behind, "the time")
+    if path in NAMED:
+        return NAMED[path]
+    rest = path.removeprefix("contact.fields.").removeprefix("vars.")
+    return rest.replace("_", " ").replace(".", " ") or "…"
+
+
+def plain(text: str) -> str:
+    """“Hello [their name]!”: without the braces."""
+    return PLACEHOLDER.sub(lambda found: f"[{named(found[1])}]", text)
+
+
 def quoted(text: Any) -> str:
-    line = " ".join(str(text or "").split())
+    line = " ".join(plain(str(text or "")).split())
     return f"“{line if len(line) <= LONG else f'{line[: LONG - 1]}…'}”" if line else "…"
 
 
@@ -180,7 +203,7 @@ def trigger(said: Json) -> str:
 def _told(said: Json, table: Mapping[str, Callable[[Any], str]], offers: Mapping[str, Json]) -> str:
     try:
         kind, given = one(said)
-        return table[kind](given)
+        return plain(table[kind](given))
     except UNREADABLE:
         kind = next(iter(said), "") if isinstance(said, Mapping) else ""
         return str(offers[kind]["label"]) if kind in offers else f"{kind or 'Nothing'}: not known here"
@@ -198,7 +221,7 @@ def condition(said: Json, titles: Mapping[str, str]) -> str:
             return f"not: {condition(given, titles)}"
         if kind in ("any", "all"):
             return listed([condition(each, titles) for each in given], "or" if kind == "any" else "and") or "…"
-        return words.CONDITIONS[kind](given)
+        return plain(words.CONDITIONS[kind](given))
     except UNREADABLE:
         return "…"
 
@@ -229,6 +252,59 @@ def settings(said: Json) -> str:
         return "How often, and when it falls silent"
     text = "; ".join(told)
     return text[:1].upper() + text[1:]
+
+
+# --- the end --------------------------------------------------------------------------------------------------------
+
+GOES_ON: Final = MappingProxyType(
+    {
+        "release": "A person goes on from here, and it is silent until they hand the chat back.",
+        "start": "The other automation goes on from here.",
+    }
+)
+ONCE: Final = MappingProxyType(
+    {
+        "first_contact": "a chat has only one first message",
+        "schedule": "that day comes only once",
+    }
+)
+"""Why a trigger doesn't come a second time; a schedule's, if it has a date."""
+AGAIN: Final[Mapping[str, Callable[[Any], str]]] = MappingProxyType(
+    {
+        "referral": lambda given: "when they come by an ad once more",
+        "tag_added": lambda given: f"when the tag “{given['tag']}” is given once more",
+        "api": lambda given: "when it is started by hand or by a program",
+        "schedule": lambda given: f"by {words.TRIGGERS['schedule'](given)}",
+    }
+)
+
+
+def ending(definition: Json) -> str:
+    """What comes behind the last step: who goes on, and what begins it anew in the same chat."""
+    try:
+        last = next(iter(definition["steps"][-1]), "") if definition.get("steps") else ""
+        return " ".join(filter(None, (GOES_ON.get(last, "The end."), _again(definition))))
+    except UNREADABLE:
+        return "The end."
+
+
+def _again(definition: Json) -> str:
+    triggers = [one(said) for said in definition.get("triggers") or ()]
+    once = [kind for kind, given in triggers if kind == "first_contact" or (kind == "schedule" and given.get("date"))]
+    again = [(kind, given) for kind, given in triggers if kind not in once]
+    if not again:
+        return f"It doesn't begin again here: {listed([ONCE[kind] for kind in dict.fromkeys(once)])}." if once else ""
+    if any(kind == "message" for kind, _ in again):
+        said = "The next message begins it anew"
+    else:
+        with_ = [
+            AGAIN[kind](given) if kind in AGAIN else f"with {words.TRIGGERS[kind](given)}" for kind, given in again
+        ]
+        said = f"It begins anew {listed(with_, 'or')}"
+    if definition.get("when"):
+        said += f", if {conditions(definition['when'], titles(definition))}"
+    once_per = (definition.get("settings") or {}).get("once_per")
+    return f"{said}, at the earliest {length(once_per)} after it last began." if once_per else f"{said}."
 
 
 # --- a whole definition -----------------------------------------------------------------------------------------------
@@ -270,7 +346,7 @@ def _rows(given: Json) -> list[Json]:
 
 
 def sentences(definition: Json) -> dict[str, str]:
-    """Of triggers, steps, ways of branches and settings, by their path: ``/steps/0``."""
+    """Of triggers, steps, ways of branches, settings and the end, by their path: ``/steps/0``."""
     said: dict[str, str] = {}
     named = titles(definition)
     for index, each in enumerate(definition.get("triggers") or ()):
@@ -284,6 +360,7 @@ def sentences(definition: Json) -> dict[str, str]:
                     said[f"{key}/branch/{index}"] = case(way, named)
     if isinstance(definition.get("settings"), Mapping):
         said["/settings"] = settings(definition["settings"])
+    said["/end"] = ending(definition)
     return said
 
 
@@ -381,7 +458,7 @@ def _inside(definition: Json, path: Path, named: Mapping[str, str]) -> str:
 
 def filled(text: Any) -> Markup:
     """WhatsApp's markup, and what isn't filled in yet to be seen."""
-    marked = PLACEHOLDER.sub(lambda found: f"\x02{found[1].split('|')[0]}\x03", str(text or ""))
+    marked = PLACEHOLDER.sub(lambda found: f"\x02{named(found[1])}\x03", str(text or ""))
     return Markup(str(rich(marked)).replace("\x02", '<mark class="variable">').replace("\x03", "</mark>"))  # noqa: S704
 
 

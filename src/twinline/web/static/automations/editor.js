@@ -165,6 +165,7 @@ class Editor {
 
   say(sentences, parts) {
     for (const [key, one] of parts) if (sentences[key]) this.sentences.set(one, sentences[key]);
+    this.ending = sentences["/end"];
   }
 
   /** Asks the server. One question at a time: one that is given up may have been kept nevertheless. */

@@ -26,7 +26,7 @@ export class Flow {
     this.root.replaceChildren(
       this.begins(),
       this.lane(doc.steps, ["steps"], true),
-      h("p", { class: "the-end" }, icon("flag"), "The end. The next message begins anew."),
+      h("p", { class: "the-end" }, icon("flag"), h("span", {}, this.editor.ending)),
     );
     if (inside && focused) {
       const again = document.getElementById(focused);
@@ -371,6 +371,7 @@ export class Flow {
     for (const bad of this.root.querySelectorAll("[aria-invalid]")) bad.removeAttribute("aria-invalid");
     for (const card of this.root.querySelectorAll(".bad, .doubtful")) card.classList.remove("bad", "doubtful");
     for (const problem of editor.problems) this.place(problem);
+    this.root.querySelector(".the-end span").textContent = editor.ending;
     for (const card of this.root.querySelectorAll(".step.open[data-card]")) {
       const box = card.querySelector(".preview");
       const fresh = box && editor.previewed.get(card.dataset.card);
