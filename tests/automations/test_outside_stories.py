@@ -75,12 +75,13 @@ async def test_a_call_brings_what_the_next_step_says(bakery: Bakery) -> None:
 async def test_a_call_that_fails_is_repeated_and_then_goes_its_other_way(bakery: Bakery) -> None:
     async with reaching(bakery, (503, {})) as far:
         await far.automation("Orders", order(far.there, retries=1))
-        await far.writes(ANA, "A-17")
+        contact = await far.writes(ANA, "A-17")
         await far.errands()
         [waiting] = await far.dicts(ERRANDS)
         assert (waiting["tries"], await far.goes_out()) == (1, [])
         await far.errands()
         assert await far.goes_out() == ["I can't see it (503)."]
+        assert "“Orders” got no answer: the answer was 503 Service Unavailable." in await far.log(contact)
         assert len({asked.headers["idempotency-key"] for asked in far.there.asked}) == 1, "told as the same question"
 
 
@@ -121,13 +122,15 @@ async def test_a_draft_is_dropped_when_somebody_speaks_while_it_is_written(baker
         assert len(far.there.asked) == 1
         await far.errands()
         assert len(far.there.asked) == 1, "nor is it asked again"
+        why = "the phone spoke meanwhile" if who == "phone" else "a person here took the chat meanwhile"
+        assert f"“Helper” dropped its draft: {why}." in await far.log(contact)
 
 
 async def test_what_the_customer_adds_meanwhile_is_answered_once_and_together(bakery: Bakery) -> None:
     async with reaching(bakery, completion("At seven."), completion("Sundays at nine.")) as far:
         await far.connect("ai", "Brain", model="baker-1")
         await far.automation("Helper", {"agent": {"connection": "Brain", "instructions": "Help."}})
-        await far.writes(ANA, "When do you open?")
+        contact = await far.writes(ANA, "When do you open?")
 
         async def more() -> None:
             far.there.meanwhile = None
@@ -137,6 +140,8 @@ async def test_what_the_customer_adds_meanwhile_is_answered_once_and_together(ba
         await far.errands()
         await far.errands()
         assert await far.goes_out() == ["Sundays at nine."]
+        dropped = [line for line in await far.log(contact) if "dropped" in line]
+        assert dropped == ["“Helper” dropped its draft: the customer had written more, so it is asked again."]
         assert far.there.asked[1].json["messages"][-1]["content"] == "When do you open?\nOn Sundays I mean"
 
 
@@ -144,13 +149,15 @@ async def test_a_held_answer_goes_out_when_a_person_says_so_and_the_agent_goes_o
     async with reaching(bakery, completion("At seven."), completion("On Sundays at nine.")) as far:
         await far.connect("ai", "Brain", model="baker-1")
         await far.automation("Helper", {"agent": {"connection": "Brain", "instructions": "Help.", "approve": True}})
-        await far.writes(ANA, "When do you open?")
+        contact = await far.writes(ANA, "When do you open?")
         await far.errands()
         assert await far.goes_out() == []
+        assert "“Helper” drafted an answer and kept it for approval." in await far.log(contact)
         async with far.app.db.transaction() as tx:
             [held] = await approvals.waiting(tx, far.organisation_id)
             done = await approvals.decide(far.app, tx, far.number_id, held.id, True, None)
         assert (held.text, done.state) == ("At seven.", "sent")
+        assert (await far.log(contact))[-1] == "What “Helper” had drafted was approved."
         assert await far.goes_out() == ["At seven."]
         far.clock.advance(seconds=10)
         await far.writes(ANA, "And on Sundays?")
@@ -158,6 +165,34 @@ async def test_a_held_answer_goes_out_when_a_person_says_so_and_the_agent_goes_o
         assert await far.goes_out() == ["At seven."]
         async with far.app.db.transaction() as tx:
             assert [one.text for one in await approvals.waiting(tx, far.organisation_id)] == ["On Sundays at nine."]
+
+
+async def test_the_log_says_what_became_of_drafts_and_when_the_budget_is_used_up(bakery: Bakery) -> None:
+    async with reaching(bakery, completion("At seven.")) as far:
+        await far.connect("ai", "Brain", model="baker-1")
+        step = {"connection": "Brain", "instructions": "Help.", "approve": True, "budget": {"replies": 2}}
+        await far.automation("Helper", {"agent": step})
+        contact = await far.writes(ANA, "When do you open?")
+        await far.errands()
+        far.clock.advance(seconds=10)
+        await far.writes(ANA, "Hello?")
+        await far.errands()
+        await far.types(ANA, "At eight today!")
+        async with far.app.db.transaction() as tx:
+            [held] = await approvals.waiting(tx, far.organisation_id)
+            await approvals.decide(far.app, tx, far.number_id, held.id, True, None)
+        far.clock.advance(hours=3)
+        await far.writes(ANA, "And tomorrow?")
+        await far.errands()
+        drafts = [line for line in await far.log(contact) if "draft" in line or "budget" in line]
+        assert drafts == [
+            "“Helper” drafted an answer and kept it for approval.",
+            "“Helper” drafted an answer and kept it for approval, in place of the one before.",
+            "What “Helper” had drafted was approved, but not sent: "
+            "somebody has spoken in the chat since it was written.",
+            "“Helper” got no answer: its budget for this chat, in 24 hours, is used up.",
+            "“Helper” went on. It ended: step 1: Its budget for this chat, in 24 hours, is used up.",
+        ]
 
 
 async def test_a_bot_speaks_tags_and_hands_over(bakery: Bakery) -> None:

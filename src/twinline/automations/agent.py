@@ -66,6 +66,7 @@ WHAT THE BUSINESS WANTS OF YOU
 INFORMATION (JSON)
 {information}
 """
+USED_UP: Final = "Its budget for this chat, in 24 hours, is used up."
 NOTHING_SAID: Final = "[The customer has written nothing yet.]"
 
 SPENT: Final = """
@@ -115,7 +116,7 @@ async def answer(app: App, one: Errand) -> dict[str, Any]:
         passages = await _passages(tx, one, history)
         known = await _known(app, tx, one)
     if replies >= budget["replies"] or spent >= budget["tokens"]:
-        raise Failed("The agent has used up what it may say in this chat in a day.")
+        raise Failed(USED_UP)
     work = Work(app, one, known)
     try:
         async with asyncio.timeout(one.timeout):
@@ -139,7 +140,7 @@ async def _talk(work: Work, there: Opened, messages: list[dict[str, Any]], left:
         if not reply.calls:
             return said
         if work.tokens >= left:
-            raise Failed("The agent has used up what it may say in this chat in a day.")
+            raise Failed(USED_UP)
         messages.append({"role": "assistant", "content": reply.text or None, "tool_calls": reply.raw})
         for call_id, name, arguments in reply.calls:
             result = await _use(work, tools, name, arguments)
@@ -152,7 +153,7 @@ async def _finished(work: Work, text: str) -> dict[str, Any]:
     value, one = work.value, work.one
     if not text and value["release"] is None and not value["end"]:
         raise Failed("The model said nothing.")
-    if not text or not one.step.get("approve"):
+    if not text or not one.approves:
         return {**value, "messages": [{"type": "text", "text": part} for part in divided(text)]}
     if value["release"] is not None:  # the person who takes over decides what is said
         return {**value, "release": f"{value['release']}\nIt would have said: {text}".strip()}

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from twinline.accounts import queries as accounts
 from twinline.app import App
+from twinline.automations import tending
 from twinline.automations.connections import NotThere
+from twinline.automations.models import Kind
 from twinline.automations.outside import Errand
 from twinline.contacts.models import Named
 from twinline.db import Tx
@@ -20,6 +23,11 @@ from twinline.sending.models import Draft, Lane
 
 NEWER: Final = "A newer answer was written."
 SPOKEN: Final = "Somebody has spoken in the chat since it was written."
+DECIDED: Final = {
+    "sent": "was approved{by}.",
+    "declined": "was declined{by}.",
+    "dropped": "was approved{by}, but not sent: {why}",
+}
 GONE: Final = "The chat isn't there any more, or was joined with another."
 
 
@@ -103,9 +111,12 @@ async def found(tx: Tx, number_id: int, approval_id: int) -> Approval:
 async def hold(tx: Tx, one: Errand, text: str, now: datetime) -> int:
     """An answer that waits for a person; its id. The caller holds the number's turn."""
     named = {"number": one.number_id, "contact": one.contact_id, "now": now}
-    await tx.execute(STALE, {**named, "why": NEWER})
+    stale = await tx.execute(STALE, {**named, "why": NEWER})
     what = {"automation": one.automation_id, "run": one.run_id, "since": one.since, "text": text}
     held = int(await tx.value(HOLD, {**named, **what}))
+    instead = ", in place of the one before" if stale else ""
+    says = f"“{one.automation}” drafted an answer and kept it for approval{instead}."
+    await tending.note(tx, one.number_id, one.contact_id, Kind.DRAFTED, says, now, one.automation_id, one.run_id)
     await events.publish(tx, {one.number_id: {"chats": [one.contact_id]}}, now)
     return held
 
@@ -151,5 +162,9 @@ async def decide(
                 why = error.refusal.text
     decided = {"state": state, "user": user_id, "text": words, "outbox": outbox_id, "why": why}
     await tx.execute(DECIDE, {"number": number_id, "id": approval_id, "now": now, **decided})
+    user = await accounts.user(tx, user_id) if user_id is not None else None
+    says = DECIDED[state].format(by=f" by {user.name}" if user else "", why=tending.lower(why))
+    says = f"What “{one.automation}” had drafted {says}"
+    await tending.note(tx, number_id, one.contact_id, Kind.DRAFTED, says, now, one.automation_id, one.run_id)
     await events.publish(tx, {number_id: {"chats": [one.contact_id]}}, now)
     return await found(tx, number_id, approval_id)

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     RESUMED = "resumed"
     ENDED = "ended"
     FLOOR = "floor"  # taken or handed back
+    DRAFTED = "drafted"  # by a bot or an agent: kept for approval, decided about, dropped, or not to be had
     NOTE = "note"  # an automation's own
 
 

@@ -93,6 +93,11 @@ class Errand:
         return {**DEFAULTS.get(self.kind, {}), **self.request["step"]}
 
     @property
+    def approves(self) -> bool:
+        """Whether a person sees its answers first."""
+        return bool(self.step.get("approve"))
+
+    @property
     def scope(self) -> Mapping[str, Any]:
         scope: Mapping[str, Any] = self.request["scope"]
         return scope

@@ -51,6 +51,6 @@ async def run(app: App, number_id: int, run_id: int, token: int) -> None:
         logger.info("errand_failed", kind=one.kind, number=number_id, run=run_id, status=error.value.get("status"))
     except VaultError as error:
         ok, value = False, {"error": str(error)}
-    await service.came(app, number_id, run_id, token, ok, value)
+    await service.came(app, one, ok, value)
     async with app.db.transaction() as tx:
         await outside.done(tx, number_id, run_id, token)

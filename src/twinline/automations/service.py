@@ -14,6 +14,7 @@ from twinline.accounts import service as accounts
 from twinline.app import App
 from twinline.automations import queries, schema, tending, timing
 from twinline.automations.models import Automation, Kind, NoSuchAutomation, Overtaken, Settings, refuse
+from twinline.automations.outside import Errand
 from twinline.campaigns import routing
 from twinline.db import Tx, as_json
 from twinline.mirror import events, turn
@@ -212,11 +213,11 @@ async def end_run(
     return True
 
 
-async def came(app: App, number_id: int, run_id: int, token: int, ok: bool, value: Any) -> bool:
-    """What was asked outside has answered. Answers False, and changes nothing, where nobody waits for it any more."""
+async def came(app: App, one: Errand, ok: bool, value: Any) -> bool:
+    """What was asked outside has answered. Answers False where nobody waits for it any more: it is dropped."""
     async with app.db.transaction() as tx:
-        await turn.take(tx, [number_id])
-        return await tending.came(app, tx, number_id, run_id, token, Came(ok, value), app.clock.now())
+        await turn.take(tx, [one.number_id])
+        return await tending.came(app, tx, one, Came(ok, value), app.clock.now())
 
 
 # --- the floor --------------------------------------------------------------------------------------------------------

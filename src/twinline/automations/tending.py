@@ -44,6 +44,7 @@ from twinline.app import App
 from twinline.automations import messages, outside, queries
 from twinline.automations.ears import Ears
 from twinline.automations.models import Automation, Kind, Place, Run, Sleeper, State, Talk, refuse
+from twinline.automations.outside import Errand
 from twinline.campaigns import following as campaigns
 from twinline.campaigns.zones import zone_of
 from twinline.contacts import service as contacts
@@ -180,19 +181,37 @@ async def named(tx: Tx, number_id: int, name: Any) -> Automation | None:
     return await queries.automation_named(tx, organisation, str(name))
 
 
-async def came(app: App, tx: Tx, number_id: int, run_id: int, token: int, given: Came, now: datetime) -> bool:
+async def came(app: App, tx: Tx, one: Errand, given: Came, now: datetime) -> bool:
     """What a run waits for has come; False where it doesn't wait for that any more. Under the number's turn."""
-    found = await queries.run(tx, number_id, run_id)
-    if found is None or found.token != token or found.ended_at is not None:
+    found = await queries.run(tx, one.number_id, one.run_id)
+    if found is None:
         return False
-    desk = await _open(app, tx, number_id, [found.contact_id], now)
-    if desk is None or not desk.talks or desk.talks[0].run_id != run_id:
+    if found.token != one.token or found.ended_at is not None:
+        over = "the conversation was over by then" if found.ended_at is not None else "the conversation had gone on"
+        more = found.waits == one.kind and found.ended_at is None
+        await _drop(tx, found, one, given, "the customer had written more, so it is asked again" if more else over, now)
+        return False
+    desk = await _open(app, tx, one.number_id, [found.contact_id], now)
+    if desk is None or not desk.talks or desk.talks[0].run_id != one.run_id:
         return False
     heard = desk.hear(desk.talks[0], given)
+    if not heard:
+        spoke = await who_spoke(tx, one.number_id, [found.contact_id])
+        await _drop(tx, found, one, given, spoke[found.contact_id], now)
+    elif not given.ok:
+        says = f"“{one.automation}” got no answer: {lower(given.value['error'])}"
+        await note(tx, one.number_id, found.contact_id, Kind.DRAFTED, says, now, one.automation_id, one.run_id)
     await desk.write()
-    await tx.execute(queries.LOOK_AGAIN, {"number": number_id, "contacts": [found.contact_id], "now": now})
-    await wake(tx, number_id)
+    await tx.execute(queries.LOOK_AGAIN, {"number": one.number_id, "contacts": [found.contact_id], "now": now})
+    await wake(tx, one.number_id)
     return heard
+
+
+async def _drop(tx: Tx, run: Run, one: Errand, given: Came, why: str, now: datetime) -> None:
+    """Says why what a bot or an agent has written isn't sent, if it has written something that isn't kept."""
+    if given.ok and one.kind != "call" and not given.value["held"] and (given.value["messages"] or one.approves):
+        says = f"“{one.automation}” dropped its draft: {why}."
+        await note(tx, run.number_id, run.contact_id, Kind.DRAFTED, says, now, run.automation_id, run.id)
 
 
 async def start(
@@ -286,13 +305,22 @@ async def who_spoke(tx: Tx, number_id: int, contact_ids: Collection[int]) -> dic
 async def end(tx: Tx, run: Run, why: str, now: datetime) -> None:
     """Ends a conversation. Under the number's turn."""
     await tx.execute(queries.END_RUN, {"number": run.number_id, "run": run.id, "why": why, "now": now})
-    line = _line(run.contact_id, Kind.ENDED, f"“{run.automation}” ended: {_lower(why)}", run.automation_id, run.id)
+    line = _line(run.contact_id, Kind.ENDED, f"“{run.automation}” ended: {lower(why)}", run.automation_id, run.id)
     await log(tx, run.number_id, [line], now)
     await events.publish(tx, {run.number_id: {"chats": [run.contact_id]}}, now)
 
 
-async def note(tx: Tx, number_id: int, contact_id: int, kind: Kind, says: str, now: datetime) -> None:
-    await log(tx, number_id, [_line(contact_id, kind, says)], now)
+async def note(
+    tx: Tx,
+    number_id: int,
+    contact_id: int,
+    kind: Kind,
+    says: str,
+    now: datetime,
+    automation_id: int | None = None,
+    run_id: int | None = None,
+) -> None:
+    await log(tx, number_id, [_line(contact_id, kind, says, automation_id, run_id)], now)
 
 
 async def log(tx: Tx, number_id: int, lines: Sequence[Mapping[str, Any]], now: datetime) -> None:
@@ -702,7 +730,7 @@ class _Desk:
         """The conversation under way is over without another word."""
         row = self._as_row(talk, talk.contact_id)
         self.runs[row["id"]] = row | {"state": State.ENDED, "why": why, "ended_at": self.now, "wakes_at": None}
-        self._log(talk, Kind.ENDED, f"It ended: {_lower(why)}", talk.automation_id, talk.run_id)
+        self._log(talk, Kind.ENDED, f"It ended: {lower(why)}", talk.automation_id, talk.run_id)
         talk.run_id = None
 
     # --- writing ------------------------------------------------------------------------------------------------------
@@ -803,7 +831,7 @@ class _Desk:
         if n:
             did += f" and wrote {n} message{'' if n == 1 else 's'}"
         if why:
-            did += f". It {'yielded' if state is State.YIELDED else 'ended'}: {_lower(why)}"
+            did += f". It {'yielded' if state is State.YIELDED else 'ended'}: {lower(why)}"
         self._log(talk, act.kind, did if did.endswith(".") else f"{did}.", act.automation_id, act.run_id)
         for effect in advance.effects[: act.cut]:
             if isinstance(effect, Note):
@@ -900,7 +928,8 @@ def _trigger(happening: Happening) -> str:
     return "a question that nobody answered" if happening.kind == "no_answer" else "a message"
 
 
-def _lower(says: str) -> str:
+def lower(says: str) -> str:
+    """A sentence as it goes on behind a colon."""
     return says if says[:1] in '“"' or says[1:2].isupper() else says[:1].lower() + says[1:]
 
 
