@@ -4,7 +4,9 @@ import asyncio
 import io
 import re
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import orjson
@@ -17,6 +19,7 @@ from tests.inbox.conftest import Seen, user
 
 from twinline.accounts.models import Viewer
 from twinline.automations import (
+    builder,
     forms,
     known,
     number_pages,
@@ -29,8 +32,11 @@ from twinline.automations import (
     words,
 )
 from twinline.automations.builder import Lines, drawable
+from twinline.automations.models import Settings
 from twinline.automations.starters import all_
 from twinline.inbox import pages as inbox
+from twinline.rules.automations.facts import Facts
+from twinline.rules.automations.hours import Hours
 from twinline.rules.automations.program import BLOCKS
 
 pytestmark = pytest.mark.anyio
@@ -284,6 +290,68 @@ async def test_it_is_tried_on_a_customer_who_isnt_there(bakery: Bakery, browser:
     strange = await browser.post(path, json={"definition": definition, "said": "Hi", "state": {"now": 5}})
     assert strange.status_code == 422
     assert bakery.meta.texts == []
+
+
+async def test_its_time_is_chosen_on_the_numbers_clock_and_goes_on(bakery: Bakery, browser: httpx.AsyncClient) -> None:
+    hours = {"week": {"mon": [["09:00", "18:00"]]}}
+    async with bakery.app.db.transaction() as tx:
+        chosen = Settings(hours=hours, zone="America/Sao_Paulo")
+        who = {"user_id": None, "now": bakery.clock.now()}
+        await service.set_settings(tx, bakery.organisation_id, bakery.number_id, chosen, **who)
+    away = {
+        "name": "Away",
+        "triggers": [{"outside_hours": {}}, {"schedule": {"at": "08:00", "days": ["mon"]}}],
+        "when": [{"not": {"tag": "vip"}}],
+        "steps": [{"send": {"text": "Closed"}}],
+    }
+    one = await made(bakery, away)
+    path = f"/automations/{one}/try"
+    looked = await sends(browser, path, definition=away, look=True, at="2026-11-23T10:00")
+    assert looked["clock"] == {"at": "2026-11-23T10:00", "zone": "America/Sao_Paulo", "open": True, "number": 1}
+    opened = await sends(browser, path, definition=away, said="Hello?", at="2026-11-23T10:00")
+    assert "It waits for a message outside of the business hours" in opened["html"]
+    later = await sends(browser, path, definition=away, state=opened["state"], passed="9h")
+    assert "9 hours later: <strong>Mon 23 Nov, 19:00</strong>" in later["html"]
+    assert later["clock"]["open"] is False
+    closed = await sends(browser, path, definition=away, state=later["state"], said="Hello?")
+    assert "Closed" in closed["html"]
+    assert "19:00</span>" in closed["html"], "what is said bears its time"
+    morning = await sends(browser, path, definition=away, state=closed["state"], until="2026-11-24T09:30")
+    assert morning["clock"]["at"] == "2026-11-24T09:30"
+    due = await sends(browser, path, definition=away, state=opened["state"], due=True)
+    assert due["clock"]["at"] == "2026-11-30T08:00"
+
+    back = {"definition": away, "state": closed["state"], "until": "2026-11-23T09:30"}
+    for given in (back, {**back, "until": "soon"}, {"definition": away, "said": "x", "at": "9999-12-31T23:59"}):
+        refused = await browser.post(path, json=given)
+        assert refused.status_code == 422, given
+    now = await sends(browser, path, definition=away, look=True)
+    there = bakery.clock.now().astimezone(ZoneInfo("America/Sao_Paulo"))
+    assert now["clock"]["at"] == there.strftime("%Y-%m-%dT%H:%M"), "unless it is chosen, it is now"
+
+
+def test_what_its_triggers_wait_for_can_be_let_happen() -> None:
+    triggers = [{kind: offer["initial"]} for kind, offer in forms.TRIGGERS.items()]
+    triggers += [{"tag_added": {"tag": "done"}}, {"button": {"titles": ["Yes"]}}, {"keyword": {"words": ["cake"]}}]
+    definition = {"name": "X", "steps": [{"send": {"text": "Hi"}}]}
+    for trigger in triggers:
+        [(kind, given)] = trigger.items()
+        acts = builder.beginnings({**definition, "triggers": [trigger]})
+        if kind in ("message", "first_contact", "outside_hours", "keyword", "api"):
+            assert acts == [], "by writing, or by hand"
+            continue
+        [act] = acts
+        if given.get("tag") == "":
+            continue  # not chosen yet
+        when = [{"tag": "vip"}] if kind == "schedule" else []
+        told = {**definition, "when": when, "triggers": [trigger]}
+        at = Facts(datetime(2026, 11, 23, 12, tzinfo=UTC), {"tags": ["vip"]}, window_open=True)
+        scene = builder.Scene(at, Hours.of(None), timedelta(hours=2), None)
+        state: Any = None
+        if kind == "no_answer":
+            state, _ = builder.play(told, {"said": "Hello?"}, scene)
+        _, did = builder.play(told, {"state": state, **act["play"]}, scene)
+        assert "sent" in [one.kind for one in did], act
 
 
 async def test_what_is_published_is_told_in_words_first(bakery: Bakery, browser: httpx.AsyncClient) -> None:

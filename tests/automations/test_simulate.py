@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from twinline.automations import schema
-from twinline.automations.simulate import Did, Event, HandedBack, Happened, Passed, Replied, Said, talk
+from twinline.automations.simulate import Did, Event, HandedBack, Happened, Passed, Replied, Said, Started, talk
 from twinline.rules.automations.facts import Facts, Turn
 from twinline.rules.automations.hours import Hours
 from twinline.rules.automations.program import Program
@@ -185,3 +185,12 @@ def test_handed_to_a_person_it_waits_until_it_is_given_back() -> None:
     assert [one.says for one in panel("a") if one.kind == "did"] == ["Handed to a person: help Ann"]
     assert panel.why("b") == "It is silent: a person has the floor until the chat is handed back."
     assert panel.why(Happened(Happening("api"))) == panel.why("c")
+
+
+def test_started_by_hand_it_begins_whatever_its_triggers_say() -> None:
+    panel = Panel({"send": {"text": "Hi"}}, MENU, triggers=[{"keyword": {"words": ["price"]}}])
+    assert panel.says("hello") == []
+    assert panel.says(Started()) == ["Hi", "Sales or help?"]
+    assert "What was under way ends." in panel.why(Started())
+    panel(Replied("phone"))
+    assert panel.says(Started()) == [], "a person has the floor"

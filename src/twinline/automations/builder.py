@@ -5,8 +5,8 @@ messages look is said here, in one place, and answered by the paths of its parts
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -22,15 +22,17 @@ from twinline.automations.models import Automation
 from twinline.automations.problems import Lack, Path, Problem, Unfit, path_of, where
 from twinline.automations.sense import Known, check
 from twinline.automations.simulate import Did
+from twinline.campaigns.zones import zone_of
 from twinline.contacts import queries as contacts
 from twinline.contacts import service as making
 from twinline.db import Tx
 from twinline.kit.html import environment
 from twinline.numbers import queries as numbers
 from twinline.rules import templates as template_rules
+from twinline.rules.automations import triggers
 from twinline.rules.automations.facts import Facts, Turn
 from twinline.rules.automations.hours import Hours
-from twinline.rules.automations.program import Program, duration
+from twinline.rules.automations.program import Program, duration, one
 from twinline.rules.automations.run import Came
 from twinline.rules.automations.triggers import Happening
 from twinline.templates import words as template_words
@@ -204,10 +206,10 @@ def lacking(definition: Json, here: Known, what: str) -> list[Lack]:
 async def make(tx: Tx, organisation_id: int, wanted: Sequence[Lack], now: datetime) -> None:
     """Makes these fields and tags. Raises ContactError."""
     await making.note_tags(tx, organisation_id, [one.name for one in wanted if one.what == "tag"], now)
-    for one in wanted:
-        if one.what == "field":
-            label = one.name.replace("_", " ").capitalize()
-            await making.add_field(tx, organisation_id, label, one.kind, now, key=one.name)
+    for lack in wanted:
+        if lack.what == "field":
+            label = lack.name.replace("_", " ").capitalize()
+            await making.add_field(tx, organisation_id, label, lack.kind, now, key=lack.name)
 
 
 def _at(value: Any, path: Path) -> Any:
@@ -234,7 +236,8 @@ def previews(definition: Json, keys: list[Any], here: Surroundings) -> dict[str,
     return drawn
 
 
-def draw(message: Json, here: Surroundings, *, playing: bool = False) -> str:
+def draw(message: Json, here: Surroundings, *, at: datetime | None = None) -> str:
+    """``at``: when it comes on the test panel, where its buttons can be pressed."""
     template = message.get("template") or {}
     spec = here.templates.get((str(template.get("name")), str(template.get("language"))))
     if message.get("type") == "template" and spec is not None:
@@ -247,7 +250,7 @@ def draw(message: Json, here: Surroundings, *, playing: bool = False) -> str:
         if message.get("type") == "template":
             bubble = words.bubble({"text": f"The template “{template.get('name') or '…'}”"})
     return environment.get_template("automations/bubble.html").render(
-        bubble=bubble, choices=choices, listed=message.get("type") == "list", playing=playing
+        bubble=bubble, choices=choices, listed=message.get("type") == "list", at=at
     )
 
 
@@ -341,48 +344,134 @@ class Lines:
 # --- the test panel -------------------------------------------------------------------------------------------------
 
 
+FURTHEST: Final = timedelta(days=731)
+"""How far from now a simulated conversation may begin."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where a simulated conversation takes place: the first number that the automation is for."""
+    """Where a simulated conversation takes place: the first number that the automation is for, and what its clock says
+    when it begins. ``number_id`` None: there is no number yet.
+    """
 
     facts: Facts
     hours: Hours
     pause: timedelta
+    number_id: int | None
+
+    def at(self, said: Any) -> datetime:
+        """A moment as the page sends it, on the number's clock: ``2026-11-23T21:00``. Raises ValueError."""
+        try:
+            moment = datetime.fromisoformat(str(said)).replace(tzinfo=self.facts.now.tzinfo)
+        except ValueError:
+            raise ValueError("Choose a day and a time.") from None
+        if abs(moment - self.facts.now) > FURTHEST:
+            raise ValueError("Choose a day that is at most two years away.")
+        return moment
+
+    def beginning(self, said: Any) -> "Scene":
+        """The same at another moment, if one is said. Raises ValueError."""
+        return replace(self, facts=replace(self.facts, now=self.at(said))) if said else self
+
+    def now(self, state: Json | None) -> datetime:
+        """What the clock says where a conversation stands."""
+        return datetime.fromisoformat(state["now"]).astimezone(self.facts.now.tzinfo) if state else self.facts.now
+
+    def clock(self, state: Json | None) -> Json:
+        """The same for the page; ``open``: None where the number has no business hours."""
+        now = self.now(state)
+        return {
+            "at": now.strftime("%Y-%m-%dT%H:%M"),
+            "zone": str(now.tzinfo),
+            "open": self.hours.open_at(now) if self.hours.week else None,
+            "number": self.number_id,
+        }
 
 
 async def scene(tx: Tx, organisation_id: int, definition: Json, now: datetime) -> Scene:
     chosen = (definition.get("settings") or {}).get("numbers")
     everywhere = await numbers.numbers(tx, organisation_id)
     mine = [one for one in everywhere if not isinstance(chosen, list) or one.id in chosen] or everywhere
-    settings = await automations.settings(tx, mine[0].id) if mine else None
-    zone = ZoneInfo(settings.zone) if settings and settings.zone else ZoneInfo("UTC")
-    name = mine[0].name if mine else "Your number"
-    facts = Facts(now.astimezone(zone), dict(CUSTOMER), {"name": name}, window_open=False)
-    hours = Hours.of(settings.hours if settings else None)
-    return Scene(facts, hours, settings.pause if settings else simulate.PAUSE)
+    contact, nothing = dict(CUSTOMER), Hours.of(None)
+    if not mine:
+        facts = Facts(now.astimezone(ZoneInfo("UTC")), contact, {"name": "Your number"}, window_open=False)
+        return Scene(facts, nothing, simulate.PAUSE, None)
+    place = mine[0]
+    settings = await automations.settings(tx, place.id)
+    assert settings is not None
+    zone = ZoneInfo(settings.zone or zone_of(place.display_phone, "UTC"))
+    facts = Facts(now.astimezone(zone), contact, {"name": place.name}, window_open=False)
+    return Scene(facts, Hours.of(settings.hours), settings.pause, place.id)
 
 
-def event(given: Json) -> simulate.Event | None:
-    """What whoever plays let happen. Raises ValueError."""
+def event(given: Json, program: Program, now: datetime) -> simulate.Event | None:
+    """What whoever plays let happen, at a moment of the play. Raises ValueError."""
     if given.get("said"):
-        return simulate.Said(Turn((str(given["said"])[:4096],), ("text",)))
+        referral = {"source_id": str(given["referral"])} if given.get("referral") else None
+        campaign = int(given["campaign"]) if given.get("campaign") else None
+        return simulate.Said(Turn((str(given["said"])[:4096],), ("text",), referral=referral, campaign=campaign))
     if given.get("choice"):
         title = str(given.get("title") or "")
         return simulate.Said(Turn((title,), ("interactive",), choice=str(given["choice"]), title=title))
     if given.get("passed"):
         return simulate.Passed(duration(str(given["passed"])))
+    if given.get("due"):
+        schedules = [said for kind, said in map(one, program.triggers) if kind == "schedule"]
+        moments = [at for at in (triggers.next_time(said, now) for said in schedules) if at is not None]
+        if not moments:
+            raise ValueError("Its day is over. Choose an earlier one.")
+        return simulate.Passed(min(moments) - now)
     if given.get("replied") in ("phone", "inbox"):
         return simulate.Replied(given["replied"])
     if given.get("handed"):
         return simulate.HandedBack()
     if given.get("started"):
-        return simulate.Happened(Happening("api"))
+        return simulate.Started()
     if given.get("tagged"):
         return simulate.Happened(Happening("tag_added", tag=str(given["tagged"])))
+    if given.get("opted") in ("opted_in", "opted_out"):
+        return simulate.Happened(Happening(given["opted"], topic=str(given.get("topic") or "")))
     if given.get("came"):
         ok = given["came"] == "ok"
         return Came(ok, _came(given.get("value")) if ok else {"error": "It didn't answer.", "status": None})
     return None
+
+
+BEGINNINGS: Final[Mapping[str, Callable[[Any], tuple[str, Json]]]] = {
+    "referral": lambda given: (
+        "They come by the ad",
+        {"said": "Hello!", "referral": next(iter(given.get("ad_ids") or ()), "1")},
+    ),
+    "campaign_reply": lambda given: (
+        "They answer the campaign",
+        {
+            "said": next(iter(given.get("buttons") or ()), "Yes!"),
+            "campaign": next(iter(given.get("campaigns") or ()), 1),
+        },
+    ),
+    "button": lambda given: (
+        "They press the button",
+        {"choice": next(iter(given.get("ids") or ()), "1"), "title": next(iter(given.get("titles") or ()), "A button")},
+    ),
+    "no_answer": lambda given: (f"Nobody answers for {words.length(given['after'])}", {"passed": given["after"]}),
+    "schedule": lambda given: ("Its time comes", {"due": True}),
+    "tag_added": lambda given: (f"The tag “{given['tag']}” is given", {"tagged": given["tag"]}),
+    "opted_in": lambda given: ("They opt in", {"opted": "opted_in", "topic": given.get("topic", "")}),
+    "opted_out": lambda given: ("They opt out", {"opted": "opted_out"}),
+}
+"""What whoever plays can let happen beside writing, so that a trigger fits: in words, and as ``event`` reads it."""
+
+
+def beginnings(definition: Json) -> list[Json]:
+    """Those of its own triggers."""
+    found = []
+    for kind, given in (one(said) for said in definition.get("triggers") or ()):
+        try:
+            says, play = BEGINNINGS[kind](given)
+        except words.UNREADABLE:
+            continue
+        found.append({"icon": forms.TRIGGERS[kind]["icon"], "says": says, "play": play})
+    return found
 
 
 def _came(value: Any) -> Json:
@@ -400,18 +489,24 @@ def _came(value: Any) -> Json:
 
 
 def play(definition: Json, given: Json, where: Scene) -> tuple[Json, tuple[Did, ...]]:
-    """Raises Unfit, ValueError for what can't be played."""
+    """``until``: a moment that time passes to. Raises Unfit, ValueError for what can't be played."""
     program = Program.of(schema.read(definition))
-    what = event(given)
-    if what is None:
-        raise ValueError("Nothing happened. Write something as the customer would.")
-    state = given.get("state")
+    state = given.get("state") if isinstance(given.get("state"), dict) else None
     try:
-        return simulate.talk(
-            program, state if isinstance(state, dict) else None, what, where.facts, hours=where.hours, pause=where.pause
-        )
+        now = where.now(state)
+        if given.get("until"):
+            what: simulate.Event | None = simulate.Passed(where.at(given["until"]) - now)
+        else:
+            what = event(given, program, now)
+        if what is None:
+            raise ValueError("Nothing happened. Write something as the customer would.")
+        if isinstance(what, simulate.Passed) and what.length < timedelta():
+            raise ValueError("Time only goes on here. Begin anew to choose an earlier moment.")
+        return simulate.talk(program, state, what, where.facts, hours=where.hours, pause=where.pause)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("The steps have changed under this conversation. Begin it anew.") from error
+    except OverflowError as error:
+        raise ValueError("Nobody lives that long. Begin anew, and nearer to today.") from error
 
 
 def cursor(definition: Json, state: Json) -> list[Any] | None:

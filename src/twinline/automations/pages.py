@@ -212,13 +212,16 @@ class _Pages:
         async with self._app.db.transaction() as tx:
             one = await _automation(tx, request)
             here = await builder.surroundings(tx, viewer.organisation_id, one.name)
-        draft = one.draft if builder.drawable(one.draft) else {**EMPTY, "name": one.name}
+            draft = one.draft if builder.drawable(one.draft) else {**EMPTY, "name": one.name}
+            where = await builder.scene(tx, viewer.organisation_id, draft, self._app.clock.now())
         data = {
             "definition": draft,
             "catalogue": CATALOGUE,
             "known": here.offered,
             "problems": [builder.as_json(found, draft) for found in builder.problems(draft, here.known)],
             "sentences": words.sentences(draft),
+            "beginnings": builder.beginnings(draft),
+            "clock": where.clock(None),
             "draft_at": one.draft_at.isoformat(),
             "readonly": not viewer.may_write,
             "makes": [what for what in builder.MADE_HERE if what == "tag" or viewer.may_administer],
@@ -258,6 +261,7 @@ class _Pages:
             {
                 "problems": told,
                 "sentences": words.sentences(definition),
+                "beginnings": builder.beginnings(definition),
                 "previews": builder.previews(definition, opened if isinstance(opened, list) else [], here),
                 "draft_at": kept.isoformat() if kept else None,
                 "kept": kept is not None,
@@ -313,15 +317,21 @@ class _Pages:
             here = await builder.surroundings(tx, viewer.organisation_id, one.name)
             where = await builder.scene(tx, viewer.organisation_id, definition, now)
         try:
+            where = where.beginning(given.get("at"))
+            if given.get("look"):
+                return JSONResponse({"clock": where.clock(None)})
             state, did = builder.play(definition, given, where)
         except Unfit as error:
             first = error.problems[0].says
             raise HTTPException(422, f"It can't be tried yet. {first}") from error
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
-        drawn = [(each, builder.draw(each.message, here, playing=True) if each.message else "") for each in did]
-        html = environment.get_template("automations/played.html").render(given=given, drawn=drawn, state=state)
-        return JSONResponse({"state": state, "html": html, "cursor": builder.cursor(definition, state)})
+        drawn = [(each, builder.draw(each.message, here, at=each.at) if each.message else "") for each in did]
+        html = environment.get_template("automations/played.html").render(
+            given=given, drawn=drawn, state=state, now=where.now(state), words=words
+        )
+        cursor = builder.cursor(definition, state)
+        return JSONResponse({"state": state, "html": html, "cursor": cursor, "clock": where.clock(state)})
 
     async def publish(self, request: Request) -> Response:
         """What would change, in words; POST: it does."""

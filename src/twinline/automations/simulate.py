@@ -86,12 +86,17 @@ class HandedBack:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """Something else that an automation may begin by: a tag, an opt-in, a start by hand."""
+    """Something else that an automation may begin by: a tag, an opt-in."""
 
     happening: Happening
 
 
-Event = Said | Passed | Replied | Paused | HandedBack | Happened | Came
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A person or a program starts it, whatever its triggers say; what was under way ends."""
+
+
+Event = Said | Passed | Replied | Paused | HandedBack | Happened | Started | Came
 
 
 # --- where a conversation stands --------------------------------------------------------------------------------------
@@ -226,6 +231,8 @@ class Stage:
                 self.handed_back("The chat was handed back.")
             case Happened(happening):
                 self.happened(happening)
+            case Started():
+                self.started()
             case Came():
                 if self.talk.request is not None:
                     self.go_on(event)
@@ -304,6 +311,15 @@ class Stage:
             self.tell("silent", why)
         else:
             self.start(Began(happening.turn))
+
+    def started(self) -> None:
+        if self.held:
+            self.tell("silent", self.silence())
+            return
+        if self.talk.run is not None:
+            self.tell("ended", "What was under way ends.")
+            self.over()
+        self.start(Began())
 
     # What the automation does.
 

@@ -30,7 +30,8 @@ class Editor {
     this.draftAt = given.draft_at;
     this.flow = new Flow(document.getElementById("flow"), this);
     this.say(given.sentences, this.parts());
-    this.talk = new Talk(document.getElementById("talk"), this);
+    this.talk = new Talk(document.getElementById("talk"), this, given.clock);
+    this.talk.begins(given.beginnings);
     this.yaml = new Yaml(document.getElementById("yaml"), this);
     this.picker = document.getElementById("picker");
     this.listen();
@@ -191,6 +192,7 @@ class Editor {
       });
       const said = JSON.parse(text);
       this.say(said.sentences, parts);
+      this.talk.begins(said.beginnings);
       if (keep && said.kept) {
         this.draftAt = said.draft_at;
         if (sent === this.last) this.dirty = false;
