@@ -1,5 +1,6 @@
 """What its writer can hardly have meant, and what isn't there."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -134,3 +135,32 @@ def test_of_a_field_that_isnt_there_it_is_known_what_it_must_be() -> None:
         schema.Lack("field", "visit", "date"),
         schema.Lack("field", "age", "number"),
     ]
+
+
+def test_hours_that_nobody_has_set_are_told_where_they_are_spoken_of() -> None:
+    away = {
+        "name": "Away",
+        "triggers": [{"outside_hours": {}}],
+        "when": [{"any": [{"hours": "closed"}, {"tag": "vip"}]}],
+        "steps": [{"branch": [{"when": [{"hours": "open"}], "steps": [{"end": {}}]}]}, {"send": {"text": "Closed"}}],
+    }
+
+    def told(**more: Any) -> list[tuple[Any, str]]:
+        known = replace(KNOWN, always_open={7: "Padaria"})
+        found = schema.check(schema.read({**away, **more}), known)
+        assert all(problem.lacks == schema.Lack("hours", "7") for problem in found)
+        return [(problem.path, problem.says) for problem in found]
+
+    assert told() == [
+        (
+            ("triggers", 0),
+            "Trigger 1: Padaria has no business hours yet, so it counts as always open, and no message comes outside "
+            "of them",
+        ),
+        (("when", 0), "Condition 1: Padaria has no business hours yet, so it counts as always open"),
+        (
+            ("steps", 0, "branch", 0),
+            "Step 1, case 1: Padaria has no business hours yet, so it counts as always open",
+        ),
+    ]
+    assert told(settings={"numbers": [8]}) == [], "it isn't for that number"

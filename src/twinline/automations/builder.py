@@ -193,8 +193,9 @@ MADE_AT: Final = {
     "template": ["/templates", "Go to the templates"],
     "connection": ["/automations/connections", "Go to the connections"],
     "knowledge": ["/automations/knowledge", "Go to what agents may read"],
+    "hours": ["/numbers/{name}/automations", "Set its business hours"],
 }
-"""Where what a definition lacks is made."""
+"""Where what a definition lacks is made; ``{name}`` is its name."""
 
 
 def lacking(definition: Json, here: Known, what: str) -> list[Lack]:

@@ -16,6 +16,13 @@ ORDER BY name, language, waba_id
 """
 
 
+ALWAYS_OPEN: Final = """
+SELECT n.id, coalesce(n.verified_name, '+' || n.display_phone)
+FROM numbers n LEFT JOIN number_settings s ON s.number_id = n.id
+WHERE n.organisation_id = %(organisation)s AND coalesce(s.hours -> 'week', '{}') = '{}' ORDER BY n.id
+"""
+
+
 async def known(tx: Tx, organisation_id: int) -> Known:
     """Published automations only: a draft isn't started by anybody."""
     templates = await tx.rows(TEMPLATES, {"organisation": organisation_id})
@@ -29,4 +36,5 @@ async def known(tx: Tx, organisation_id: int) -> Known:
         automations={one.name: sense.starts(one.definition) if one.definition else () for one in automations},
         connections=await connections.kinds(tx, organisation_id),
         knowledge=[source.name for source in await knowledge.sources(tx, organisation_id)],
+        always_open=dict(await tx.rows(ALWAYS_OPEN, {"organisation": organisation_id})),
     )

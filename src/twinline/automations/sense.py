@@ -71,7 +71,7 @@ def _conditions(condition: Json) -> Iterator[tuple[str, Any]]:
 class Known:
     """What the organisation has. ``templates``: category by name and language; ``fields``: kind by key; ``users``:
     e-mail addresses; ``automations``: by name, those that each starts at once (`starts`); ``connections``: kind (http,
-    bot or ai) by name; ``knowledge``: names.
+    bot or ai) by name; ``knowledge``: names; ``always_open``: names of the numbers without business hours, by id.
     """
 
     templates: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -81,6 +81,7 @@ class Known:
     automations: Mapping[str, Collection[str]] = field(default_factory=dict)
     connections: Mapping[str, str] = field(default_factory=dict)
     knowledge: Collection[str] = ()
+    always_open: Mapping[int, str] = field(default_factory=dict)
 
 
 def check(definition: Json, known: Known) -> list[Problem]:
@@ -134,6 +135,29 @@ def _missing(definition: Json, known: Known) -> Iterator[Finding]:
     for number, trigger in enumerate(definition["triggers"]):
         if "tag_added" in trigger:
             yield from ((("triggers", number), *told) for told in unknown({"tag": trigger["tag_added"]["tag"]}))
+    yield from _without_hours(definition, known)
+
+
+def _without_hours(definition: Json, known: Known) -> Iterator[Finding]:
+    """Where hours are spoken of that a number hasn't been told."""
+    chosen = definition.get("settings", {}).get("numbers")
+    place = next((one for one in known.always_open.items() if chosen is None or one[0] in chosen), None)
+    if place is None:
+        return
+    says = f"{place[1]} has no business hours yet, so it counts as always open"
+    lacks = Lack("hours", str(place[0]))
+    for number, trigger in enumerate(definition["triggers"]):
+        if "outside_hours" in trigger:
+            yield ("triggers", number), "warning", f"{says}, and no message comes outside of them", lacks
+    spoken: list[tuple[Path, Any]] = [
+        (("when", number), [when]) for number, when in enumerate(definition.get("when", ()))
+    ]
+    for path, kind, given in walk(definition):
+        if kind == "branch":
+            spoken += [((*path, number), case.get("when", ())) for number, case in enumerate(given)]
+    for path, conditions in spoken:
+        if any(kind == "hours" for condition in conditions for kind, _ in _conditions(condition)):
+            yield path, "warning", says, lacks
 
 
 def _named(kind: str, given: Any, known: Known) -> Iterator[tuple[str, str, str, Collection[str]]]:

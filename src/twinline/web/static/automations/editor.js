@@ -37,6 +37,7 @@ class Editor {
     this.listen();
     this.draw();
     this.told();
+    if (location.hash === "#yaml") this.view("yaml");
   }
 
   draw() {
@@ -210,14 +211,14 @@ class Editor {
   }
 
   /** What is pressed to get what the definition speaks of and isn't there, or null; one press makes all of its kind. */
-  mends(what) {
+  mends({ what, name }) {
     const names = [...new Set(this.problems.filter(({ lacks }) => lacks?.what === what).map(({ lacks }) => `“${lacks.name}”`))];
     if (given.makes.includes(what) && !this.readonly) {
       const words = `Make the ${what}${names.length > 1 ? "s" : ""} ${names.join(" and ")}`;
       return h("button", { type: "button", class: "linklike", "data-make": what, "data-lacks": what }, words);
     }
     const [address, words] = given.made_at[what] ?? [];
-    return address ? h("a", { class: "linklike", href: address, "data-lacks": what }, words) : null;
+    return address ? h("a", { class: "linklike", href: address.replace("{name}", name), "data-lacks": what }, words) : null;
   }
 
   async make(what) {
@@ -325,10 +326,18 @@ class Editor {
       if (this.dirty && !this.readonly) event.preventDefault();
     });
     for (const button of document.querySelectorAll("[data-side]")) {
-      button.addEventListener("click", () => root.classList.toggle("side-open"));
+      button.addEventListener("click", () => this.side(!root.classList.contains("side-open")));
     }
+    document.querySelector(".side").addEventListener("keydown", (event) => event.key === "Escape" && this.side(false));
     this.listenPicker();
     this.listenOvertaken();
+  }
+
+  /** On a small screen the side comes over the flow, and whoever opens it writes there next. */
+  side(open) {
+    if (open === root.classList.contains("side-open")) return;
+    root.classList.toggle("side-open", open);
+    (open ? this.talk.form.elements.text : document.querySelector(".open-side")).focus();
   }
 
   async view(name) {

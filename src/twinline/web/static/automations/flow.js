@@ -393,7 +393,7 @@ export class Flow {
     if (!here) return;
     here.hidden = false;
     here.append(h("span", {}, says), " ");
-    const mends = lacks && !here.querySelector(`[data-lacks="${lacks.what}"]`) && this.editor.mends(lacks.what);
+    const mends = lacks && !here.querySelector(`[data-lacks="${lacks.what}"]`) && this.editor.mends(lacks);
     if (mends) here.append(mends, " ");
     here.classList.toggle("warning", Boolean(warning));
     if (!warning) here.closest(".field")?.querySelector(".input")?.setAttribute("aria-invalid", "true");
