@@ -20,6 +20,7 @@ from twinline.campaigns.lists import Options, Reading
 from twinline.campaigns.models import Campaign, Content, Variant
 from twinline.contacts import service as contacts
 from twinline.db import as_json
+from twinline.kit import beside
 from twinline.rules.refusal import Refused
 
 __all__ = ["bakery", "clock", "meta"]
@@ -508,7 +509,7 @@ async def test_anybody_s_message_can_be_looked_at_before_anything_is_planned(pla
 async def test_a_large_list_is_read_by_another_process_which_may_refuse_it(
     planner: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lists, "LARGE", 0)
+    monkeypatch.setattr(beside, "LARGE", 0)
     with pytest.raises(Refused) as refused:
         await planner.brings("Telefone;Nome\n12;Ninguém\n")
     assert refused.value.refusal.rule == "audience.empty"

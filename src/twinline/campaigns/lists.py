@@ -11,16 +11,14 @@ import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
-from multiprocessing import get_context
 from typing import Any, Final
 
 import orjson
 
 from twinline.app import App
-from twinline.kit import dialling, tables
+from twinline.kit import beside, dialling, tables
 from twinline.kit.files import Files
 from twinline.kit.tables import Line, TableError
 from twinline.rules.audience import Layout, layout
@@ -33,8 +31,6 @@ LOOKED_AT: Final = 200
 """Lines by which the columns are judged."""
 SHOWN: Final = 100
 """Bad lines and duplicates that a reading tells one by one; the download has them all."""
-LARGE: Final = 1 << 18
-"""Bytes from which on a list is read by another process."""
 MOST_CELLS: Final = 2_000  # characters kept of a cell in what is told
 
 ABOVE: Final = "It stands above the names of the columns."
@@ -127,7 +123,7 @@ async def bring(
         raise _refused("size", says, "Save only the list of people, or split it.")
     file = hashlib.sha256(data).hexdigest()[:40]
     about = {"name": _sound(" ".join(name.split()))[-200:] or "list"}
-    reading = await _read_beside(app.files, organisation_id, file, about, data, options, country)
+    reading = await beside.run(len(data), _read, app.files, organisation_id, file, about, data, options, country)
     await asyncio.to_thread(_keep, app.files, _place(organisation_id, file), data, about)
     return reading
 
@@ -173,7 +169,8 @@ async def read(app: App, organisation_id: int, file: str, options: Options, *, c
     found = await asyncio.to_thread(kept)
     if isinstance(found, Reading):
         return found
-    return await _read_beside(app.files, organisation_id, file, *found, options, country)
+    about, data = found
+    return await beside.run(len(data), _read, app.files, organisation_id, file, about, data, options, country)
 
 
 def entries(files: Files, organisation_id: int, reading: Reading) -> Iterator[Entry]:
@@ -204,28 +201,6 @@ def _keep(files: Files, place: str, data: bytes, about: Mapping[str, Any]) -> No
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
-
-
-async def _read_beside(
-    files: Files,
-    organisation_id: int,
-    file: str,
-    about: Mapping[str, Any],
-    data: bytes,
-    options: Options | None,
-    country: str,
-) -> Reading:
-    """Reads a list while others go on: a thread that computes for seconds lets them wait for it again and again. The
-    other process is over when the list is read, and its memory is free.
-    """
-    asked = files, organisation_id, file, about, data, options, country
-    if len(data) < LARGE:
-        return await asyncio.to_thread(_read, *asked)
-    beside = ProcessPoolExecutor(1, get_context("spawn"))
-    try:
-        return await asyncio.get_running_loop().run_in_executor(beside, _read, *asked)
-    finally:
-        beside.shutdown(wait=False, cancel_futures=True)
 
 
 def _read(

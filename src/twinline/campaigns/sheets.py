@@ -1,16 +1,16 @@
 """The people of a campaign as a file: CSV or XLSX, made slice by slice."""
 
-import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from twinline.campaigns import views, words
 from twinline.campaigns.models import Campaign
 from twinline.campaigns.views import Person, Wanted
 from twinline.db import Database
-from twinline.kit import tables
+from twinline.kit import beside, tables
 
 COLUMNS: Final = (
     "name", "phone", "user_id", "line", "state", "reason", "why", "template", "language", "market", "cost", "sent_at",
@@ -42,13 +42,12 @@ async def as_xlsx(slices: Slices, templates: list[str]) -> AsyncIterator[bytes]:
     """A worksheet is written to a file first: its end comes before its beginning."""
     from twinline.kit import workbooks
 
-    book, sheet = workbooks.begun("People", COLUMNS)
-    async for people in slices:
-        await asyncio.to_thread(workbooks.append, sheet, [_values(one, templates) for one in people])
-    with tempfile.TemporaryFile() as file:
-        await asyncio.to_thread(book.save, file)
-        file.seek(0)
-        while piece := file.read(1 << 16):
+    with tempfile.NamedTemporaryFile() as rows, tempfile.NamedTemporaryFile() as book:
+        async for people in slices:
+            rows.write(workbooks.packed([_values(one, templates) for one in people]))
+        rows.flush()
+        await beside.run(rows.tell(), workbooks.write, Path(rows.name), Path(book.name), "People", COLUMNS)
+        while piece := book.read(1 << 16):
             yield piece
 
 
