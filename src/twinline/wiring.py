@@ -53,12 +53,12 @@ def followers(app: App) -> Sequence[Follower]:
     ]
 
 
-def engine(app: App) -> procrastinate.App:
-    """The queue with the tasks of every feature; open it with ``open_async`` before use.
+def engine(app: App, heartbeat: float = 0.0) -> procrastinate.App:
+    """The queue with the tasks of every feature (``db.jobs.engine``); open it with ``open_async`` before use.
 
     Run its worker with ``additional_context=context(app)``: that is where tasks find the App.
     """
-    queue = jobs.engine(app.db.url)
+    queue = jobs.engine(app.db.url, heartbeat)
     for blueprint in BLUEPRINTS:
         # Not add_tasks_from: it renames the tasks of the blueprint it is given, so it works only once a process.
         for task in blueprint.tasks.values():

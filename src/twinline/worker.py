@@ -29,10 +29,11 @@ SHARES: dict[tuple[str, ...], int] = {
     ("media",): 6,
     ("sync", "upkeep"): 4,
 }
-# Seconds between two looks at the queue. New jobs announce themselves; jobs whose lock is free again, or whose time
+QUEUES = [name for names in SHARES for name in names]
+# Seconds between two looks at all queues. New jobs announce themselves; jobs whose lock is free again, or whose time
 # has come, don't, and a reply must not wait for that.
-POLL = {"lane": 0.5, "automation": 0.5, "webhook": 0.5, "campaign": 1.0}
-POLL_OTHERS = 3.0
+LOOK_EVERY = 0.5
+POLL = 60.0  # seconds between two looks of each worker's own, which are only a habit of the engine
 HEARTBEAT = 2.0  # seconds
 STALLED_AFTER = 8.0  # seconds without a heartbeat: a lane whose worker was killed stands still little longer than this
 RECOVER_EVERY = 2.0  # seconds
@@ -49,13 +50,14 @@ async def run(app: App) -> None:
     from twinline import wiring  # every feature: a command that only asks whether a worker runs needn't wait for it
     from twinline.webhooks_out import jobs as webhooks
 
-    async with wiring.engine(app).open_async() as queue:
+    async with wiring.engine(app, HEARTBEAT).open_async() as queue:
         _end_if_cancelled()
         context = wiring.context(app)
         ears = (context["lanes"].listen(), context["ears"].listen(), webhooks.listen(app))
-        tasks = [asyncio.create_task(one) for one in (_recover(app), *ears)]
-        for queues, concurrency in SHARES.items():
-            tasks.append(asyncio.create_task(_work(queue, queues, concurrency, context)))
+        queues = (jobs.listen(app.db, queue, QUEUES), jobs.look(queue, QUEUES, LOOK_EVERY))
+        tasks = [asyncio.create_task(one) for one in (_recover(app), *ears, *queues)]
+        for share, concurrency in SHARES.items():
+            tasks.append(asyncio.create_task(_work(queue, share, concurrency, context)))
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -80,7 +82,7 @@ async def _work(
         "concurrency": concurrency,
         "additional_context": dict(context),
         "install_signal_handlers": False,
-        "fetch_job_polling_interval": POLL.get(queues[0], POLL_OTHERS),
+        "fetch_job_polling_interval": POLL,
         "shutdown_graceful_timeout": GRACE,
         "delete_jobs": "successful",
         "update_heartbeat_interval": HEARTBEAT,

@@ -10,22 +10,33 @@ What is added to the engine:
   engine would fail here, and keep the job "running", with its lock, for as long as the worker lives.
 * The same would happen when the database is away in the moment that a job ends, so the engine insists.
 * Jobs of a worker that died are recovered in one transaction: two workers that notice it don't both start them.
+* A process has a worker for each share of its queues. They listen on one connection, look with one statement whether
+  anything is due, beat with one, and defer what is periodic once: an idle process asks the database little.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 import procrastinate
 import psycopg
+from procrastinate.connector import Notify
 from procrastinate.exceptions import ConnectorException, UniqueViolation
-from procrastinate.jobs import Status
-from procrastinate.manager import JobManager
+from procrastinate.jobs import Job, Status
+from procrastinate.manager import JobManager, get_channel_for_queues
 
+from twinline.db import listening
 from twinline.db.engine import Database, Tx, as_json
+from twinline.kit import log
 
 INSIST = 30  # seconds
+
+SOMETHING: Final = json.dumps({"type": "job_inserted", "job_id": 0})  # as the engine says it; it asks which job itself
+
+logger = log.get("db.jobs")
 
 # Taken away and added anew rather than moved, since only a new job wakes the workers.
 BRING_FORWARD = """
@@ -63,6 +74,18 @@ RETURNING j.id
 """
 
 REVIVE = "SELECT procrastinate_retry_job_v2(id, now(), NULL, NULL, NULL) FROM unnest(%(ids)s::bigint[]) AS r(id)"
+
+# Only jobs that were just added announce themselves; these are due because of the time, or since their lock is free.
+DUE = """
+SELECT queue FROM unnest(%(queues)s::text[]) AS r(queue)
+WHERE EXISTS (
+    SELECT FROM procrastinate_jobs j
+    WHERE j.queue_name = r.queue AND j.status = 'todo' AND (j.scheduled_at IS NULL OR j.scheduled_at <= now())
+      AND NOT EXISTS (SELECT FROM procrastinate_jobs other WHERE other.lock = j.lock AND other.status = 'doing')
+)
+"""
+
+BEAT = "UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = ANY(%(workers)s)"
 
 
 async def defer(
@@ -106,7 +129,100 @@ async def recover(db: Database, seconds: float) -> list[str]:
     return list(stalled.values())
 
 
+async def listen(db: Database, queue: procrastinate.App, queues: Sequence[str]) -> None:
+    """Until cancelled: workers of this process begin what is added to ``queues`` at once."""
+    bells = _bells(queue)
+
+    async def hear(notices: Sequence[psycopg.Notify] | None) -> None:
+        if notices is None:
+            await bells.ring_all()
+        for notice in notices or ():
+            await bells.ring(notice.channel, notice.payload)
+
+    await listening.listen(db, list(get_channel_for_queues(queues)), hear)
+
+
+async def look(queue: procrastinate.App, queues: Sequence[str], every: float) -> None:
+    """Until cancelled: they begin what has become due no later than ``every`` seconds afterwards."""
+    bells = _bells(queue)
+    while True:
+        try:
+            due = await bells.execute_query_all_async(DUE, queues=list(queues))
+            for channel in get_channel_for_queues([row["queue"] for row in due]) if due else ():
+                await bells.ring(channel, SOMETHING)
+        except ConnectorException as error:
+            logger.warning("not_looked", error=type(error.__cause__ or error).__name__)
+        await asyncio.sleep(every)
+
+
+class _Bells(procrastinate.PsycopgConnector):
+    """The engine's connections. What wakes its workers is rung by ``listen`` and ``look``, for all of a process."""
+
+    def __init__(self, url: str) -> None:
+        # Each of the engine's statements is a transaction by itself.
+        super().__init__(conninfo=url, min_size=1, max_size=6, kwargs={"autocommit": True})
+        self._workers: dict[str, Notify] = {}  # by channel
+
+    async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
+        self._workers |= dict.fromkeys(channels, on_notification)
+        await asyncio.Event().wait()  # until the worker ends
+
+    async def ring(self, channel: str, told: str) -> None:
+        if worker := self._workers.get(channel):
+            await worker(channel=channel, payload=told)
+
+    async def ring_all(self) -> None:
+        for channel in list(self._workers):
+            await self.ring(channel, SOMETHING)
+
+
+def _bells(queue: procrastinate.App) -> _Bells:
+    assert isinstance(queue.connector, _Bells)
+    return queue.connector
+
+
 class _Jobs(JobManager):
+    def __init__(self, connector: _Bells, heartbeat: float) -> None:
+        super().__init__(connector)
+        self._heartbeat = heartbeat
+        self._workers: set[int] = set()  # of this process
+        self._beaten = 0.0  # when, in monotonic seconds
+        self._periodic: dict[tuple[str, str], int] = {}  # task and id -> for which time it was deferred
+
+    async def register_worker(self) -> int:
+        worker = await super().register_worker()
+        self._workers.add(worker)
+        return worker
+
+    async def unregister_worker(self, worker_id: int) -> None:
+        self._workers.discard(worker_id)
+        await super().unregister_worker(worker_id)
+
+    async def update_heartbeat(self, worker_id: int) -> None:
+        """One beats for all, unless one just has."""
+        before, now = self._beaten, monotonic()
+        if now - before < self._heartbeat * 3 / 4:
+            return
+        self._beaten = now
+        try:
+            await self.connector.execute_query_async(BEAT, workers=list(self._workers))
+        except BaseException:
+            self._beaten = before
+            raise
+
+    async def defer_periodic_job(self, job: Job, periodic_id: str, defer_timestamp: int) -> int | None:
+        """As the engine, which answers None where another worker was first; one of this process needn't ask."""
+        name = (job.task_name, periodic_id)
+        before = self._periodic.get(name)
+        if before is not None and before >= defer_timestamp:
+            return None
+        self._periodic[name] = defer_timestamp
+        try:
+            return await super().defer_periodic_job(job, periodic_id, defer_timestamp)
+        except BaseException:
+            self._periodic.pop(name)
+            raise
+
     async def retry_job_by_id_async(
         self,
         job_id: int,
@@ -137,8 +253,12 @@ async def _insist(write: Callable[[], Awaitable[None]]) -> None:
     return await write()
 
 
-def engine(url: str) -> procrastinate.App:
-    """The queue on the database at ``url``, not yet open and without tasks."""
-    queue = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url, min_size=1, max_size=6))
-    queue.job_manager = _Jobs(queue.connector)
+def engine(url: str, heartbeat: float = 0.0) -> procrastinate.App:
+    """The queue on the database at ``url``, not yet open and without tasks.
+
+    ``heartbeat``: the seconds after which each of its workers beats, where there are several.
+    """
+    connector = _Bells(url)
+    queue = procrastinate.App(connector=connector)
+    queue.job_manager = _Jobs(connector, heartbeat)
     return queue
