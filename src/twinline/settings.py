@@ -72,11 +72,16 @@ class Settings(BaseSettings):
     # secrets
     vault_keys: SecretStr | None = None  # comma-separated Fernet keys, newest first; default: <data>/vault.key
 
+    # how long what is told of the past is kept, in days
+    archive_days: int = 30  # webhook bodies of Meta as they came
+    deliveries_days: int = Field(default=30, ge=6)  # of outgoing webhooks; one is tried for five days
+    why_days: int = Field(default=180, ge=1)  # why automations said something, or didn't
+    runs_days: int = Field(default=400, ge=367)  # ended conversations; one may not begin anew for 366 days (once_per)
+
     # sizes
     hook_max_body: int = 3 * 1024 * 1024  # Meta: webhooks, payload size
     hook_heavy_body: int = 48 * 1024  # bodies above this are folded behind, not before, the answer
     hook_batch: int = 400
-    archive_days: int = 30
     api_per_second: int = Field(default=50, ge=1)  # requests a second that one API key may make of one web process
     db_pool: int = 8
 

@@ -324,3 +324,19 @@ async def test_news_wake_the_webhook_and_what_nobody_heard_is_found(bakery: Bake
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
     assert await value(bakery.app, waiting) == 1
+
+
+async def test_old_deliveries_are_forgotten_page_by_page_unless_they_still_wait(
+    bakery: Bakery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "PAGE", 2)
+    await bakery.listens("message.received")
+    await bakery.hears(*(says(n) for n in range(1, 6)))
+    await bakery.tends()
+    await change(bakery.app, "UPDATE webhook_deliveries SET state = 'waiting' WHERE body LIKE '%%no. 3%%'")
+    bakery.clock.advance(days=bakery.app.settings.deliveries_days - 1)
+    await jobs.forget(bakery.app)
+    assert len(await bakery.deliveries()) == 5
+    bakery.clock.advance(days=1, minutes=1)
+    await jobs.forget(bakery.app)
+    assert [one.state for one in await bakery.deliveries()] == ["waiting"]

@@ -7,7 +7,7 @@ import procrastinate
 from procrastinate import JobContext, RetryStrategy
 
 from twinline.app import App
-from twinline.automations import agent, bots, outside, service
+from twinline.automations import agent, bots, forgetting, outside, service
 from twinline.automations.outside import Again, Failed, Perform
 from twinline.kit import log
 from twinline.kit.vault import VaultError
@@ -29,7 +29,9 @@ async def fetch(context: JobContext, *, number_id: int, run_id: int, token: int)
 @blueprint.periodic(cron="23 3 * * *")
 @blueprint.task(name="automations.sweep", queue="upkeep", pass_context=True, queueing_lock="automations.sweep")
 async def sweep(context: JobContext, /, timestamp: int, **_: Any) -> None:
-    await outside.sweep(context.additional_context["app"])
+    app: App = context.additional_context["app"]
+    await outside.sweep(app)
+    await forgetting.forget(app)
 
 
 async def run(app: App, number_id: int, run_id: int, token: int) -> None:

@@ -43,7 +43,6 @@ GIVE_UP: Final = timedelta(days=3)
 """After the first try of a delivery no other begins."""
 STOP_AFTER: Final = timedelta(days=5)
 """An endpoint that took nothing for so long is stopped."""
-KEPT: Final = timedelta(days=30)
 GONE: Final = 410
 
 

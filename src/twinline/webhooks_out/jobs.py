@@ -1,6 +1,7 @@
 """Background work of outgoing webhooks, and what wakes it."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import procrastinate
@@ -11,11 +12,11 @@ from psycopg import Notify
 from twinline.app import App
 from twinline.db import listening
 from twinline.mirror import events
-from twinline.rules import webhooks as rules
 from twinline.webhooks_out import delivering, queries, service
 
 blueprint = procrastinate.Blueprint()
 
+PAGE: Final = 1_000  # deliveries that are looked at in one transaction
 TOGETHER: Final = 0.1  # seconds for which news are gathered before somebody is woken
 
 
@@ -51,9 +52,20 @@ async def _catch_up(app: App) -> None:
     name="webhooks_out.keep_days", queue="upkeep", pass_context=True, queueing_lock="webhooks_out.keep_days"
 )
 async def keep_days(context: JobContext, /, timestamp: int, **_: Any) -> None:
-    app = _app(context)
+    await forget(_app(context))
+
+
+async def forget(app: App) -> None:
+    """Deletes deliveries that are older than the settings say, page by page."""
+    before = app.clock.now() - timedelta(days=app.settings.deliveries_days)
     async with app.db.transaction() as tx:
-        await tx.execute(queries.FORGET, {"before": app.clock.now() - rules.KEPT})
+        endpoints = await tx.rows(queries.ENDPOINTS)
+    for organisation_id, endpoint_id in endpoints:
+        after: int | None = 0
+        while after is not None:
+            named = {"organisation": organisation_id, "id": endpoint_id, "before": before, "after": after, "page": PAGE}
+            async with app.db.transaction() as tx:
+                after = await tx.value(queries.FORGET, named)
 
 
 async def listen(app: App) -> None:

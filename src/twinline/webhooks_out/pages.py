@@ -202,6 +202,6 @@ class _Pages:
             shown=SHOWN,
             spans=SPANS,
             overlapping=endpoint.old_until is not None and endpoint.old_until > self._app.clock.now(),
-            kept=rules.KEPT.days,
+            kept=self._app.settings.deliveries_days,
             **context,
         )

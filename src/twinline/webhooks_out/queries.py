@@ -200,7 +200,20 @@ HURRY = """
 UPDATE webhook_deliveries SET due_at = %(now)s
 WHERE organisation_id = %(organisation)s AND endpoint_id = %(id)s AND state = 'waiting' AND due_at > %(now)s
 """
-FORGET = "DELETE FROM webhook_deliveries WHERE created_at < %(before)s AND state <> 'waiting'"
+# What is oldest comes first, since ids grow as time goes on. Answers where the next page begins, and nothing where no
+# more can be old.
+FORGET = """
+WITH page AS MATERIALIZED (
+    SELECT id, created_at FROM webhook_deliveries
+    WHERE organisation_id = %(organisation)s AND endpoint_id = %(id)s AND id > %(after)s ORDER BY id LIMIT %(page)s
+), gone AS (
+    DELETE FROM webhook_deliveries d USING page
+    WHERE d.organisation_id = %(organisation)s AND d.endpoint_id = %(id)s AND d.id = page.id
+      AND d.created_at < %(before)s AND d.state <> 'waiting'
+)
+SELECT max(id) FROM page HAVING count(*) = %(page)s AND min(created_at) < %(before)s
+"""
+ENDPOINTS = "SELECT organisation_id, id FROM webhook_endpoints ORDER BY organisation_id, id"
 
 
 async def write(tx: Tx, organisation_id: int, endpoint_id: int, news: Sequence[News], now: datetime) -> None:

@@ -220,7 +220,7 @@ async def replay(tx: Tx, organisation_id: int, endpoint_id: int, delivery_id: in
     await tx.execute(queries.REPLAY, named)
     delivery = await queries.delivery(tx, organisation_id, endpoint_id, delivery_id)
     if delivery is None:
-        raise NoSuchWebhook(f"This webhook has no delivery {delivery_id}. They are kept for {rules.KEPT.days} days.")
+        raise NoSuchWebhook(f"This webhook has no delivery {delivery_id}. Old ones are deleted.")
     await wake(tx, organisation_id, endpoint_id)
     return delivery
 
