@@ -19,12 +19,11 @@ from twinline.rules import floor
 from twinline.rules.automations.program import duration, spell
 from twinline.rules.automations.run import Began
 from twinline.rules.floor import Holder
+from twinline.rules.messages import WORDLESS
 from twinline.rules.refusal import Refused
 from twinline.sending import speech
 from twinline.sending.speech import Commanded
 
-NO_TURN: Final = frozenset({"reaction", "system", "request_welcome"})
-"""Types of messages in which nobody says anything that is to be answered."""
 PATIENCE: Final = timedelta(seconds=20)
 """However much a customer writes, their turn is looked at so long after its beginning."""
 
@@ -37,7 +36,7 @@ async def follow(app: App, tx: Tx, folded: Folded, now: datetime) -> None:
             await tx.send(queries.JOIN_TURNS, named)
             for statement in queries.JOIN_RUNS:
                 await tx.send(statement, named)
-    said = [one for one in folded.received if one.type not in NO_TURN]
+    said = [one for one in folded.received if one.type not in WORDLESS]
     if said:
         await tx.send(
             queries.NOTE_TURNS,

@@ -10,6 +10,7 @@ from twinline.db import Tx, as_json
 from twinline.rules.campaigns import OPEN, REACHED, State
 from twinline.rules.campaigns import Recipient as Became
 from twinline.rules.delivery import Delivery
+from twinline.rules.messages import UNANSWERED
 
 CAMPAIGN = """organisation_id, id, number_id, name, state, state_since, reason, says, audience, content, schedule,
        limits, routing, topic, speed, revision, plan, planned_so_far, planned_total, created_by, created_at,
@@ -367,7 +368,7 @@ WHERE r.number_id = %(number)s AND r.contact_id = m.loser
 # Whom these words answer: the message that they quote, else the newest campaign that had gone out to this person
 # then, if that wasn't too long ago. What a person or an automation has said since doesn't matter. Message times are
 # whole seconds.
-ANSWERED = """
+ANSWERED = f"""
 SELECT r.campaign_id, r.id, r.outbox_id, m.contact_id, m.wamid, m.at,
        CASE WHEN m.type IN ('button', 'interactive') THEN m.text END AS button, r.replied_at IS NULL AS first
 FROM messages m
@@ -379,7 +380,7 @@ CROSS JOIN LATERAL (
     ORDER BY (o.wamid = m.quoted) DESC NULLS LAST, o.sending_at DESC LIMIT 1
 ) r
 WHERE m.number_id = %(number)s AND m.wamid = ANY(%(wamids)s) AND NOT m.outgoing
-  AND m.type NOT IN ('reaction', 'system', 'unsupported')
+  AND m.type NOT IN ({", ".join(map(repr, sorted(UNANSWERED)))})
 ORDER BY m.at, m.heard, m.wamid
 """
 

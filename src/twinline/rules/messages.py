@@ -36,6 +36,11 @@ EMOJI: Final = 32
 """Characters of one emoji at most: families and flags are made of many."""
 COLOURED: Final = "\ufe0f"
 
+WORDLESS: Final = frozenset({"reaction", "system", "request_welcome"})
+"""Types of a customer's messages by which they say nothing that is to be answered."""
+UNANSWERED: Final = WORDLESS | {"unsupported"}
+"""Those that no machine answers: what can't be read is left to people."""
+
 CAPTIONED: Final = frozenset({"image", "video", "document"})
 """Media that can carry a caption; audio and stickers can't."""
 

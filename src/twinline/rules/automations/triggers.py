@@ -14,9 +14,7 @@ from twinline.rules.automations import facts, matching, words
 from twinline.rules.automations.conditions import DAYS, holds
 from twinline.rules.automations.facts import Facts, Json, Scene, Turn
 from twinline.rules.automations.program import Program, duration, one
-
-QUIET: Final = frozenset({"reaction", "unsupported", "system"})
-"""Types of messages that nobody expects an answer to."""
+from twinline.rules.messages import UNANSWERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ _HAPPENED: Final = MappingProxyType(
 
 def why_not(program: Program, happening: Happening, known: Facts) -> str | None:
     """Why this doesn't begin the automation, as a sentence for its log; None: it does."""
-    if happening.turn is not None and set(happening.turn.types) and set(happening.turn.types) <= QUIET:
+    if happening.turn is not None and set(happening.turn.types) and set(happening.turn.types) <= UNANSWERED:
         return "A reaction alone isn't a question."
     listening = [trigger for trigger in program.triggers if TRIGGERS[one(trigger)[0]][0] == happening.kind]
     if not listening:
