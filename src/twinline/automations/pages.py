@@ -164,7 +164,7 @@ class _Pages:
             on = form.get("on") == "yes"
 
         async def doing(tx: Tx, organisation: int, automation: int, now: datetime) -> None:
-            await service.enable(tx, organisation, automation, on, now, by=viewer_of(request).user_id)
+            await service.enable(tx, organisation, automation, on, now, user_id=viewer_of(request).user_id)
 
         return await self._do(request, doing)
 
@@ -181,7 +181,7 @@ class _Pages:
 
     async def archive(self, request: Request) -> Response:
         async def doing(tx: Tx, organisation: int, automation: int, now: datetime) -> None:
-            await service.archive(tx, organisation, automation, now, by=viewer_of(request).user_id)
+            await service.archive(tx, organisation, automation, now, user_id=viewer_of(request).user_id)
 
         return await self._do(request, doing)
 
@@ -347,7 +347,7 @@ class _Pages:
             try:
                 version = await service.publish(tx, viewer.organisation_id, one.id, viewer.user_id, now, seen=seen)
                 if on and not one.enabled:
-                    await service.enable(tx, viewer.organisation_id, one.id, True, now, by=viewer.user_id)
+                    await service.enable(tx, viewer.organisation_id, one.id, True, now, user_id=viewer.user_id)
             except Unfit as error:
                 raise HTTPException(422, error.problems[0].says) from error
             except Overtaken as error:
@@ -448,7 +448,7 @@ class _Pages:
         viewer, now = writer_of(request, WRITERS_ONLY), self._app.clock.now()
         async with self._app.db.transaction() as tx:
             found = await self._run(tx, request)
-            await service.end_run(tx, found.number_id, found.id, now, by=viewer.user_id)
+            await service.end_run(tx, found.number_id, found.id, now, user_id=viewer.user_id)
         return see_other(f"/automations/runs/{found.number_id}/{found.id}")
 
     async def _run(self, tx: Tx, request: Request) -> Run:

@@ -96,14 +96,14 @@ async def publish(
 
 
 async def enable(
-    tx: Tx, organisation_id: int, automation_id: int, on: bool, now: datetime, *, by: int | None = None
+    tx: Tx, organisation_id: int, automation_id: int, on: bool, now: datetime, *, user_id: int | None = None
 ) -> None:
     """Lets it begin, or not any more; conversations under way go on. Raises Refused before it was published."""
     found = await _found(tx, organisation_id, automation_id)
     if on and not found.version:
         raise refuse("unpublished", f"“{found.name}” was never published.", "Publish it first, then turn it on.")
     await tx.execute(queries.ENABLE, {"organisation": organisation_id, "id": automation_id, "on": on})
-    await _record(tx, organisation_id, by, "enabled" if on else "disabled", automation_id, now)
+    await _record(tx, organisation_id, user_id, "enabled" if on else "disabled", automation_id, now)
     await timing.wind(tx, organisation_id, now)
 
 
@@ -118,11 +118,13 @@ async def move(tx: Tx, organisation_id: int, automation_id: int, position: int) 
     await tx.execute(queries.REORDER, {"organisation": organisation_id, "ids": order})
 
 
-async def archive(tx: Tx, organisation_id: int, automation_id: int, now: datetime, *, by: int | None = None) -> None:
+async def archive(
+    tx: Tx, organisation_id: int, automation_id: int, now: datetime, *, user_id: int | None = None
+) -> None:
     """Takes it away for good; what it said stays, and conversations under way go on."""
     await _found(tx, organisation_id, automation_id)
     await tx.execute(queries.ARCHIVE, {"organisation": organisation_id, "id": automation_id, "now": now})
-    await _record(tx, organisation_id, by, "archived", automation_id, now)
+    await _record(tx, organisation_id, user_id, "archived", automation_id, now)
     await timing.wind(tx, organisation_id, now)
 
 
@@ -200,7 +202,7 @@ async def start(
 
 
 async def end_run(
-    tx: Tx, number_id: int, run_id: int, now: datetime, *, why: str = "A person ended it.", by: int | None = None
+    tx: Tx, number_id: int, run_id: int, now: datetime, *, why: str = "A person ended it.", user_id: int | None = None
 ) -> bool:
     """Ends a conversation; what it had queued is dropped. Answers whether it was under way."""
     await turn.take(tx, [number_id])
@@ -209,7 +211,7 @@ async def end_run(
         return False
     await tending.end(tx, found, why, now)
     await speech.release(tx, number_id, found.contact_id, Holder.AUTOMATION, now)
-    await _record(tx, found.organisation_id, by, "ended", found.automation_id, now, run=run_id)
+    await _record(tx, found.organisation_id, user_id, "ended", found.automation_id, now, run=run_id)
     return True
 
 

@@ -118,7 +118,7 @@ class Floor:
             run = await queries.open_run(tx, number.id, contact_id)
             if run is not None:
                 why = f"{viewer.name or viewer.email} stopped it."
-                await service.end_run(tx, number.id, run.id, now, why=why, by=viewer.user_id)
+                await service.end_run(tx, number.id, run.id, now, why=why, user_id=viewer.user_id)
 
         return await self._do(request, doing, self._state)
 
