@@ -113,6 +113,8 @@ def _mendable(error: Exception) -> str | None:
             return f"{error} {error.outcome.says}"
         case Refused():
             return error.refusal.says
+        case psycopg.errors.NumericValueOutOfRange():
+            return "One of the ids given is larger than any that there is."
         case psycopg.OperationalError():
             return f"The database has gone away: {error}. Start it again, then repeat the command."
         case OSError():

@@ -60,7 +60,8 @@ async def organisation(app: App, organisation_id: int | None) -> int:
         found = [row[0] for row in await tx.rows("SELECT id FROM organisations ORDER BY id")]
     if organisation_id in found or (organisation_id is None and len(found) == 1):
         return organisation_id or found[0]
-    raise OperatorError(f"Say which organisation with --organisation; there are {', '.join(map(str, found))}.")
+    unknown = "" if organisation_id is None else f"There is no organisation {organisation_id}. "
+    raise OperatorError(f"{unknown}Say which organisation with --organisation; there are {', '.join(map(str, found))}.")
 
 
 def find(found: Sequence[Number], wanted: str) -> Number:

@@ -55,3 +55,4 @@ def test_a_key_is_made_listed_and_revoked_at_the_shell(operator: Operator) -> No
     assert operator.does("key", "revoke", "1") == "Till is revoked.\n"
     assert "revoked" in operator.does("key", "list")
     assert "no key 7" in operator.is_refused("key", "revoke", "7")
+    assert "larger than any" in operator.is_refused("key", "revoke", str(2**63))
