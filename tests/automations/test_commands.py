@@ -81,6 +81,20 @@ def test_a_file_is_checked_kept_and_turned_on_and_off(twinline: Run, tmp_path: P
     assert "no automation Ready" in twinline("automation", "show", "Ready", code=1)
 
 
+def test_what_can_be_no_definition_is_said_and_what_is_unfinished_is_shown(twinline: Run, tmp_path: Path) -> None:
+    file = tmp_path / "ready.yaml"
+    file.write_bytes(b"\xff\xfe")
+    for command in ("check", "save"):
+        assert "ready.yaml isn't text in UTF-8" in twinline("automation", command, file, code=1)
+    file.write_text("")
+    for command in ("check", "save"):
+        assert "is an object with a name" in twinline("automation", command, file, code=1)
+    assert "no organisation 7" in twinline("automation", "list", "--organisation", 7, code=1)
+    file.write_text("\ufeffname: Half\nsteps:\n  - send: {text: ''}\n", "utf-8")
+    assert twinline("automation", "save", file) == "Half (1) is kept: a draft.\n"
+    assert twinline("automation", "show", "Half").startswith("name: Half\nsteps:\n")
+
+
 def test_one_is_started_told_of_and_silenced(twinline: Run, tmp_path: Path) -> None:
     file = tmp_path / "ready.yaml"
     file.write_text(READY)

@@ -14,7 +14,7 @@ import typer
 
 from twinline import operate, shell, worker
 from twinline.app import App
-from twinline.automations import approvals, connections, knowledge, queries, schema, sense, service, starting
+from twinline.automations import approvals, builder, connections, knowledge, queries, schema, sense, service, starting
 from twinline.automations.connections import Unusable
 from twinline.automations.known import known
 from twinline.automations.models import Automation, NoSuchAutomation
@@ -64,7 +64,7 @@ async def _list(settings: Settings, organisation: int | None) -> list[Automation
 @automation_cli.command("check")
 def check(file: File, organisation: Organisation = None, data: Data = None) -> None:
     """Say what is wrong with a definition, also what it names that isn't there."""
-    problems = shell.run(_check, shell.settings(data), organisation, file.read_text())
+    problems = shell.run(_check, shell.settings(data), organisation, _text(file))
     for one in problems:
         typer.echo(f"{one.level}: {one.says}")
     if any(one.level == "error" for one in problems):
@@ -75,7 +75,7 @@ def check(file: File, organisation: Organisation = None, data: Data = None) -> N
 async def _check(settings: Settings, organisation: int | None, text: str) -> Sequence[Problem]:
     async with _of(settings, organisation) as (_, tx, owner):
         try:
-            return sense.check(schema.from_yaml(text), await known(tx, owner))
+            return sense.check(schema.read(_draft(text)), await known(tx, owner))
         except Unfit as error:
             return error.problems
 
@@ -89,8 +89,22 @@ def save(
     data: Data = None,
 ) -> None:
     """Keep a definition under its name: a new automation, or another draft of the one that there is."""
-    one = shell.run(_save, shell.settings(data), organisation, file.read_text(), publish or enable, enable)
+    one = shell.run(_save, shell.settings(data), organisation, _text(file), publish or enable, enable)
     typer.echo(f"{one.name} ({one.id}) is kept: {_state(one)}.")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise OperatorError(f"{file.name} isn't text in UTF-8. Save it as that, and try again.") from error
+
+
+def _draft(text: str) -> dict[str, Any]:
+    draft = schema.parsed(text)
+    if not isinstance(draft, dict):
+        raise OperatorError("An automation is an object with a name, triggers and steps.")
+    return draft
 
 
 def _state(one: Automation) -> str:
@@ -100,9 +114,7 @@ def _state(one: Automation) -> str:
 
 async def _save(settings: Settings, organisation: int | None, text: str, publish: bool, enable: bool) -> Automation:
     async with _of(settings, organisation) as (app, tx, owner):
-        draft = schema.parsed(text)
-        if not isinstance(draft, dict):
-            raise OperatorError("An automation is an object with a name, triggers and steps.")
+        draft = _draft(text)
         there = await queries.automation_named(tx, owner, " ".join(str(draft.get("name") or "").split()))
         now = app.clock.now()
         if there is None:
@@ -132,7 +144,7 @@ async def _show(settings: Settings, organisation: int | None, which: str, draft:
     async with _of(settings, organisation) as (_, tx, owner):
         one = await _automation(tx, owner, which)
         if one.definition is None or draft:
-            return schema.to_yaml(schema.read(one.draft))
+            return builder.to_yaml(one.draft)
         return schema.to_yaml(one.definition)
 
 
@@ -228,7 +240,7 @@ async def _start(
         one = await _automation(tx, owner, which)
         digest = hashlib.sha256(as_json([to, one.id, vars]).encode()).digest()
         run_id = await starting.once(
-            app, tx, number_id, contact_id, one.id, app.clock.now(), vars, by="An operator",
+            app, tx, number_id, contact_id, one.id, app.clock.now(), vars, by="an operator",
             key=f"cli:{key}" if key else None, digest=digest,
         )  # fmt: skip
         return run_id, await worker.is_running(app)
