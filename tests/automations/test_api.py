@@ -118,6 +118,17 @@ async def test_nothing_is_started_while_a_person_has_the_floor(program: Program,
     assert (await program.posts(f"{chat}/floor/release"))["holder"] == "nobody"
     log = (await program.gets(f"{chat}/log"))["log"]
     assert {line["kind"] for line in log} >= {"floor"}
+
+
+async def test_who_has_the_floor_tells_also_that_a_person_is_waited_for(program: Program, shop: Shop) -> None:
+    await shop.customer(ANA)
+    await running(program, {"name": "Calls", "triggers": [{"api": {}}], "steps": [{"release": {}}]})
+    chat = f"{program.base}/chats/+{ANA}"
+    assert (await program.gets(f"{chat}/floor"))["handed"] is None
+    started = await program.posts(f"{program.base}/runs", {"to": f"+{ANA}", "automation": "Calls"})
+    found = await program.gets(f"{chat}/floor")
+    assert (found["holder"], found["handed"]["id"], found["handed"]["automation"]) == ("nobody", started["id"], "Calls")
+    assert (await program.posts(f"{chat}/floor/take"))["handed"] is None
     assert (await program.is_refused(400, "POST", f"{chat}/floor/take", {"for": "soon"}))["code"] == "request.invalid"
 
 

@@ -114,6 +114,17 @@ def test_one_is_started_told_of_and_silenced(twinline: Run, tmp_path: Path) -> N
     twinline(*start[:4], "--var", "cake", code=2)
 
 
+def test_it_tells_that_a_person_is_waited_for(twinline: Run, tmp_path: Path) -> None:
+    file = tmp_path / "calls.yaml"
+    file.write_text("name: Calls\ntriggers: [{api: {}}]\nsteps: [{release: {note: A cake}}]\n")
+    twinline("automation", "save", file, "--enable")
+    twinline("automation", "start", "Calls", f"+{ANA}")
+    told = twinline("floor", "show", f"+{ANA}")
+    assert "“Calls” handed the chat to people at " in told
+    assert "nobody has answered yet" in told
+    assert twinline("floor", "release", f"+{ANA}") == "nobody\n"
+
+
 def test_places_and_texts(twinline: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "whsec_" in twinline("automation", "connect", "bot", "Helper", "https://bot.example.com")
     monkeypatch.setenv("TWINLINE_SECRET", "sk-1")

@@ -20,7 +20,7 @@ async def test_paging_through_the_list_shows_each_chat_once_also_when_times_are_
     seen: list[int] = []
     before = None
     async with shop.app.db.transaction() as tx:
-        while page := await queries.chats(tx, shop.number_id, shop.viewer.user_id, before=before):
+        while page := await queries.chats(tx, shop.number_id, shop.viewer.user_id, shop.now, before=before):
             seen += [chat.contact_id for chat in page]
             before = (page[-1].last_at, page[-1].contact_id)
     assert len(seen) == 95
@@ -122,7 +122,7 @@ async def test_people_are_found_by_name_phone_and_username(shop: Any) -> None:
 
     async def found(text: str) -> list[str]:
         async with shop.app.db.transaction() as tx:
-            return [chat.name for chat in await queries.chats_by_name(tx, shop.number_id, text)]
+            return [chat.name for chat in await queries.chats_by_name(tx, shop.number_id, shop.now, text)]
 
     assert await found("brun") == ["Bruno"]
     assert await found("+55 11 91234") == ["Bruno"]

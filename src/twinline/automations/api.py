@@ -238,8 +238,12 @@ class Floor(Out):
 
     holder: Holder
     until: datetime | None = Field(description="Null: until somebody changes it.")
-    automations_may_speak: bool
+    automations_may_speak: bool = Field(description="False while a person has the floor: none can be started.")
     run: Run | None = Field(description="What an automation has begun here.")
+    handed: Run | None = Field(
+        description="What handed the chat to people, who haven't answered yet: until they have, or for a day, no "
+        "message of the customer's begins anything."
+    )
 
 
 class Approval(Out):
@@ -551,12 +555,14 @@ async def get_log(
 async def _floor(tx: Tx, number_id: int, contact_id: int, now: datetime) -> Floor:
     here = (await speech.floors(tx, number_id, [contact_id])).get(contact_id, floors.EMPTY)
     row = await queries.open_run(tx, number_id, contact_id)
+    handed = await queries.handed(tx, number_id, contact_id, now)
     holder = floors.holder_now(here, now)
     return Floor(
         holder=holder,
         until=here.until if holder is not Holder.NOBODY else None,
         automations_may_speak=holder not in floors.PEOPLE,
         run=Run.of(row) if row else None,
+        handed=Run.of(handed) if handed else None,
     )
 
 

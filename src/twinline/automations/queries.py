@@ -8,6 +8,8 @@ from twinline.automations.models import Automation, Line, Run, Settings, State, 
 from twinline.db import Tx, as_json
 from twinline.rules.automations import keywords
 
+HANDED_FOR = timedelta(days=1)  # so long automations wait for the people whom they have called
+
 # --- what automations there are ---------------------------------------------------------------------------------------
 
 AUTOMATION = """a.organisation_id, a.id, a.name, a.enabled, a.position, a.version, a.draft, a.draft_at, a.numbers,
@@ -144,11 +146,24 @@ SELECT {RUN} WHERE r.number_id = %(number)s AND r.contact_id = %(contact)s AND r
 ORDER BY r.waits = 'time', r.id DESC LIMIT 1
 """
 
-# The last one to end, if it called people who haven't said anything yet. As in ``CHATS``.
-HANDED = f"""
-SELECT {RUN} WHERE r.number_id = %(number)s AND r.contact_id = %(contact)s AND r.released AND r.ended_at > %(day)s
-  AND r.since IS NOT DISTINCT FROM k.floor_since
-  AND r.id = (SELECT max(b.id) FROM runs b WHERE b.number_id = r.number_id AND b.contact_id = r.contact_id)
+# A conversation (``r``) that called people to its chat (``k``), who haven't done anything there since: the last one to
+# end, if none is talking. As in ``CHATS``.
+HANDED_OVER = """r.released AND r.ended_at > %(day)s AND r.since IS NOT DISTINCT FROM k.floor_since
+  AND NOT EXISTS (
+    SELECT FROM runs b WHERE b.number_id = r.number_id AND b.contact_id = r.contact_id
+        AND b.id > r.id AND b.state = 'ended'
+) AND NOT EXISTS (
+    SELECT FROM runs b WHERE b.number_id = r.number_id AND b.contact_id = r.contact_id
+        AND b.state <> 'ended' AND b.waits <> 'time'
+)"""
+HANDED = f"SELECT {RUN} WHERE r.number_id = %(number)s AND r.contact_id = %(contact)s AND {HANDED_OVER}"
+# The chats that wait for people. Few do, so they are found by these conversations: OFFSET 0 keeps the planner to that.
+HANDED_CHATS = f"""
+SELECT k.* FROM runs r
+CROSS JOIN LATERAL (
+    SELECT * FROM chats c WHERE c.number_id = r.number_id AND c.contact_id = r.contact_id OFFSET 0
+) k
+WHERE r.number_id = %(number)s AND {HANDED_OVER}
 """
 
 LOG = """
@@ -190,7 +205,7 @@ async def open_run(tx: Tx, number_id: int, contact_id: int) -> Run | None:
 
 async def handed(tx: Tx, number_id: int, contact_id: int, now: datetime) -> Run | None:
     """The conversation that handed this chat to people, who haven't answered yet: automations wait for them."""
-    return await tx.one(Run, HANDED, {"number": number_id, "contact": contact_id, "day": now - timedelta(days=1)})
+    return await tx.one(Run, HANDED, {"number": number_id, "contact": contact_id, "day": now - HANDED_FOR})
 
 
 async def log(tx: Tx, number_id: int, contact_id: int, limit: int = 50, *, before: int | None = None) -> list[Line]:

@@ -321,8 +321,13 @@ async def _floor(
             await service.release_floor(app, tx, number_id, contact_id, None, now)
         here = (await speech.floors(tx, number_id, [contact_id])).get(contact_id, floors.EMPTY)
         holder = floors.holder_now(here, now)
+        handed = await queries.handed(tx, number_id, contact_id, now)
+    waits = ""
+    if handed is not None and handed.ended_at is not None:
+        at = handed.ended_at.isoformat(timespec="minutes")
+        waits = f"; “{handed.automation}” handed the chat to people at {at}, and nobody has answered yet"
     until = f" until {here.until.isoformat(timespec='minutes')}" if here.until and holder is not Holder.NOBODY else ""
-    return f"{holder}{until}"
+    return f"{holder}{until}{waits}"
 
 
 # --- places, texts, approvals -----------------------------------------------------------------------------------------

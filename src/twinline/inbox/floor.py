@@ -55,7 +55,7 @@ class Floor:
     async def above(self, tx: Tx, organisation_id: int, number_id: int, contact_id: int) -> dict[str, Any]:
         """What stands above the messages: a conversation under way, an answer that waits for approval."""
         run = await queries.open_run(tx, number_id, contact_id)
-        handed = await queries.handed(tx, number_id, contact_id, self._app.clock.now()) if run is None else None
+        handed = await queries.handed(tx, number_id, contact_id, self._app.clock.now())
         waiting = await approvals.waiting(tx, organisation_id, number_id, contact_id, 1)
         at = str(run.run.get("cursor") or "") if run else ""
         definition = await queries.definition(tx, organisation_id, run.automation_id, run.version) if run else None

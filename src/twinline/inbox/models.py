@@ -58,6 +58,7 @@ class Chat(Named):
     assignee: str | None
     floor_holder: str
     floor_until: datetime | None
+    handed: bool  # by an automation, to people who haven't answered yet
     type: str | None
     text: str | None
     content: dict[str, Any] | None

@@ -117,10 +117,11 @@ class _Pages:
             else:
                 ids = _ids(request.query_params["ids"])
                 chats = await queries.chats_by_id(
-                    tx, number.id, viewer_of(request).user_id, ids, filter=_filter(request)
+                    tx, number.id, viewer_of(request).user_id, self._app.clock.now(), ids, filter=_filter(request)
                 )
                 response = render(request, "inbox/rows.html", **self._said(request, number), chats=chats, more=None)
-            response.headers["X-Unread"] = str(await queries.unread(tx, number.id))
+            for name, count in (await queries.to_see(tx, number.id, self._app.clock.now())).items():
+                response.headers[f"X-{name.capitalize()}"] = str(count)
             return response
 
     async def _list(self, tx: Tx, request: Request, number: Number, *, whole: bool = True) -> dict[str, Any]:
@@ -129,15 +130,17 @@ class _Pages:
         context = self._said(request, number)
         if whole:
             context["numbers"] = await queries.numbers(tx, viewer.organisation_id)
-            context["unread"] = await queries.unread(tx, number.id)
+            context["to_see"] = await queries.to_see(tx, number.id, context["now"])
         before = _cursor(request, "before")
         if q := context["q"]:
-            context["chats"] = [] if before else await queries.chats_by_name(tx, number.id, q)
+            context["chats"] = [] if before else await queries.chats_by_name(tx, number.id, context["now"], q)
             context["hits"], more = await queries.hits(tx, number.id, q, before=before)
             context["more"] = context["hits"][-1].cursor if more else None
             return context
         position = (before[0], _int(before[1])) if before else None
-        chats = await queries.chats(tx, number.id, viewer.user_id, filter=context["filter"], before=position)
+        chats = await queries.chats(
+            tx, number.id, viewer.user_id, context["now"], filter=context["filter"], before=position
+        )
         context["chats"] = chats
         context["more"] = chats[-1].cursor if len(chats) == queries.CHATS_PAGE else None
         return context

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from psycopg.errors import QueryCanceled
 
+from twinline.automations import queries as automations
 from twinline.db import Tx
 from twinline.inbox import words
 from twinline.inbox.models import TICKS, Bubble, Chat, Counts, Hit, Media, Number, OpenChat, Person, Quote, tie
@@ -56,34 +57,44 @@ async def number(tx: Tx, number_id: int, organisation_id: int) -> Number | None:
 # sizes (on a young database: nothing), it can't dress them all to show the first.
 PAGE = """
 page AS MATERIALIZED (
-    SELECT * FROM chats c
-    WHERE c.number_id = %(number)s AND c.last_at IS NOT NULL
-      {}
-    ORDER BY c.last_at DESC, c.contact_id DESC LIMIT %(limit)s
+    SELECT * FROM {chats} k
+    WHERE k.number_id = %(number)s AND k.last_at IS NOT NULL {passes}
+    ORDER BY k.last_at DESC, k.contact_id DESC LIMIT %(limit)s
 )
-SELECT c.contact_id, c.last_at, c.unread, c.assigned_to, a.name AS assignee, c.floor_holder, c.floor_until,
-       k.custom_name, k.book_name, k.profile_name, k.username, k.phone, k.bsuid,
+SELECT k.contact_id, k.last_at, k.unread, k.assigned_to, a.name AS assignee, k.floor_holder, k.floor_until,
+       EXISTS (
+           SELECT FROM runs r WHERE r.number_id = k.number_id AND r.contact_id = k.contact_id AND {handed}
+       ) AS handed,
+       c.custom_name, c.book_name, c.profile_name, c.username, c.phone, c.bsuid,
        m.type, left(coalesce(m.edit_text, m.text), 200) AS text, m.content, m.outgoing, m.delivery, m.author,
        m.revoked_at IS NOT NULL AS revoked
-FROM page c
-JOIN contacts k ON k.number_id = c.number_id AND k.id = c.contact_id
-LEFT JOIN messages m ON m.number_id = c.number_id AND m.wamid = c.last_wamid
-LEFT JOIN users a ON a.id = c.assigned_to
-ORDER BY c.last_at DESC, c.contact_id DESC
+FROM page k
+JOIN contacts c ON c.number_id = k.number_id AND c.id = k.contact_id
+LEFT JOIN messages m ON m.number_id = k.number_id AND m.wamid = k.last_wamid
+LEFT JOIN users a ON a.id = k.assigned_to
+ORDER BY k.last_at DESC, k.contact_id DESC
 """
 
+
+def _page(passes: str, chats: str = "chats") -> str:
+    return PAGE.format(chats=chats, passes=passes, handed=automations.HANDED_OVER)
+
+
+# Whose lines are drawn from: which chats, and what they have to pass.
 FILTERS: Final = {
-    "all": "",
-    "unread": "AND c.unread > 0",
-    "mine": "AND c.assigned_to = %(user)s",
+    "all": ("chats", ""),
+    "unread": ("chats", "AND k.unread > 0"),
+    "mine": ("chats", "AND k.assigned_to = %(user)s"),
+    "waiting": (f"({automations.HANDED_CHATS})", ""),
 }
 
-BEFORE = "AND (c.last_at, c.contact_id) < (coalesce(%(at)s::timestamptz, 'infinity'), coalesce(%(id)s::bigint, 0))"
+BEFORE = "AND (k.last_at, k.contact_id) < (coalesce(%(at)s::timestamptz, 'infinity'), coalesce(%(id)s::bigint, 0))"
 
-CHATS = {name: "WITH" + PAGE.format(f"{BEFORE} {passes}") for name, passes in FILTERS.items()}
+CHATS = {name: "WITH" + _page(f"{BEFORE} {passes}", chats) for name, (chats, passes) in FILTERS.items()}
 
 CHATS_BY_ID = {
-    name: "WITH" + PAGE.format(f"AND c.contact_id = ANY(%(ids)s) {passes}") for name, passes in FILTERS.items()
+    name: "WITH" + _page(f"AND k.contact_id = ANY(%(ids)s) {passes}", chats)
+    for name, (chats, passes) in FILTERS.items()
 }
 
 # People first and their chats after: walking the chats by time would look up each person on its own.
@@ -94,7 +105,7 @@ WITH who AS MATERIALIZED (
       AND (concat_ws(' ', k.custom_name, k.book_name, k.profile_name, k.username) ILIKE %(like)s
            OR %(digits)s <> '' AND k.phone LIKE '%%' || %(digits)s || '%%')
     LIMIT 5000
-),""" + PAGE.format("AND c.contact_id IN (SELECT id FROM who)")
+),""" + _page("AND k.contact_id IN (SELECT id FROM who)")
 
 # People with a telephone number, those lately spoken to first.
 PEOPLE = """
@@ -105,32 +116,49 @@ WHERE k.number_id = %(number)s AND k.phone IS NOT NULL
 ORDER BY c.last_at DESC NULLS LAST, k.id LIMIT 30
 """
 
-UNREAD = "SELECT count(*) FROM (SELECT FROM chats WHERE number_id = %s AND unread > 0 LIMIT 100) waiting"
+# Few are many enough here: nobody reads an exact number above a hundred.
+COUNTS_TO: Final = 100
+TO_SEE = f"""
+SELECT (SELECT count(*) FROM (
+            SELECT FROM chats WHERE number_id = %(number)s AND unread > 0 LIMIT {COUNTS_TO}
+        ) few) AS unread,
+       (SELECT count(*) FROM (
+            SELECT FROM ({automations.HANDED_CHATS}) k WHERE k.last_at IS NOT NULL LIMIT {COUNTS_TO}
+        ) few) AS waiting
+"""
 
 
 async def chats(
-    tx: Tx, number_id: int, user_id: int, *, filter: str = "all", before: tuple[datetime, int] | None = None
+    tx: Tx,
+    number_id: int,
+    user_id: int,
+    now: datetime,
+    *,
+    filter: str = "all",
+    before: tuple[datetime, int] | None = None,
 ) -> list[Chat]:
     """A page of chats, newest first; ``before`` is where the last one ended."""
     at, contact_id = before or (None, None)
     params = {"number": number_id, "user": user_id, "at": at, "id": contact_id, "limit": CHATS_PAGE}
-    return await tx.all(Chat, CHATS[filter], params)
+    return await tx.all(Chat, CHATS[filter], {**params, "day": now - automations.HANDED_FOR})
 
 
-async def chats_by_id(tx: Tx, number_id: int, user_id: int, ids: Sequence[int], *, filter: str = "all") -> list[Chat]:
+async def chats_by_id(
+    tx: Tx, number_id: int, user_id: int, now: datetime, ids: Sequence[int], *, filter: str = "all"
+) -> list[Chat]:
     """Those of these chats that pass the filter."""
     params = {"number": number_id, "user": user_id, "ids": list(ids), "limit": len(ids)}
-    return await tx.all(Chat, CHATS_BY_ID[filter], params)
+    return await tx.all(Chat, CHATS_BY_ID[filter], {**params, "day": now - automations.HANDED_FOR})
 
 
-async def chats_by_name(tx: Tx, number_id: int, words_: str) -> list[Chat]:
+async def chats_by_name(tx: Tx, number_id: int, now: datetime, words_: str) -> list[Chat]:
     """Chats whose person's name, username or phone contains the words, newest first."""
     like = _literal(words_)
     digits = "".join(c for c in words_ if c.isdecimal())
     # "Flat 3" isn't a phone number: digits count only if there is nothing else than their usual company.
     looks_like_phone = len(digits) >= 3 and not set(words_) - set("0123456789 +-().")
     params = {"number": number_id, "like": f"%{like}%", "digits": digits if looks_like_phone else "", "limit": 20}
-    return await tx.all(Chat, CHATS_BY_NAME, params)
+    return await tx.all(Chat, CHATS_BY_NAME, {**params, "day": now - automations.HANDED_FOR})
 
 
 async def people(tx: Tx, number_id: int, words_: str) -> list[Person]:
@@ -143,9 +171,10 @@ def _literal(words_: str) -> str:
     return words_.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
-async def unread(tx: Tx, number_id: int) -> int:
-    """Chats with unread messages; counts to 100."""
-    return int(await tx.value(UNREAD, (number_id,)))
+async def to_see(tx: Tx, number_id: int, now: datetime) -> dict[str, int]:
+    """How many chats are ``unread``, and how many ``waiting`` for a person whom an automation has called; both up to 100."""
+    [found] = await tx.dicts(TO_SEE, {"number": number_id, "day": now - automations.HANDED_FOR})
+    return found
 
 
 # --- search in the texts ------------------------------------------------------------------------------------------

@@ -264,24 +264,30 @@ function keeping(change) {
   if (still) rows.scrollTop += still.getBoundingClientRect().top - before;
 }
 
-// ---- how much is unread --------------------------------------------------------------------------------------------
+// ---- how much is to be seen to --------------------------------------------------------------------------------------
 
 let unread = 0;
 
 function count(response) {
-  const said = response.headers.get("X-Unread");
-  if (said !== null) showUnread(Number(said));
+  for (const kind of ["unread", "waiting"]) {
+    const said = response.headers.get(`X-${kind}`);
+    if (said !== null) show(kind, Number(said));
+  }
 }
 
-function showUnread(chats) {
-  unread = chats;
-  const text = unread < 100 ? String(unread) : "99+";
-  for (const badge of [document.getElementById("chip-unread"), document.getElementById("rail-unread")]) {
-    if (!badge) continue;
-    badge.textContent = text;
-    badge.hidden = unread === 0;
+/** How many chats there are of a kind: on its chip, and of unread ones on the rail and the window. */
+function show(kind, chats) {
+  const badges = [...document.querySelectorAll(`[data-count="${kind}"]`)];
+  if (kind === "unread") {
+    unread = chats;
+    badges.push(document.getElementById("rail-unread"));
+    title();
   }
-  title();
+  for (const badge of badges) {
+    if (!badge) continue;
+    badge.textContent = chats < 100 ? String(chats) : "99+";
+    badge.hidden = chats === 0;
+  }
 }
 
 function title() {
@@ -356,4 +362,4 @@ document.addEventListener("keydown", (event) => {
 
 start();
 settle();
-showUnread(Number(inbox.dataset.unread));
+show("unread", Number(inbox.dataset.unread));
