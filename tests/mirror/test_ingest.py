@@ -547,18 +547,18 @@ async def test_a_crash_in_the_middle_of_a_heavy_body_is_mended_by_folding_it_aga
     heavy = long_history()
     await tell(app, heavy)
     [(day, digest)] = await waiting(app)
-    fold = past.fold
+    write = past._write
     calls = 0
 
-    async def dies_on_the_second(*args: object, **named: object) -> object:
+    async def dies_on_the_second(*args: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise psycopg.OperationalError("the server went away")
-        return await fold(*args, **named)  # type: ignore[arg-type]
+        return await write(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(past, "fold", dies_on_the_second)
+        patch.setattr(past, "_write", dies_on_the_second)
         with pytest.raises(psycopg.OperationalError):
             await service.fold_archived(app, day, digest, ())
     assert await value(app, "SELECT count(*) FROM messages") == ingest.SLICE
@@ -570,21 +570,74 @@ async def test_a_crash_in_the_middle_of_a_heavy_body_is_mended_by_folding_it_aga
     assert len([line for line in await exported(app, number) if '"kind":"contact"' in line]) == 20
 
 
+async def test_what_is_refused_in_a_slice_of_the_past_is_folded_the_ordinary_way(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_number(app)
+    heavy = long_history()
+    await tell(app, heavy)
+    [(day, digest)] = await waiting(app)
+    write = past._write
+    calls = 0
+
+    async def refused_once(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise psycopg.DataError("one of these can't be stored")
+        return await write(*args)
+
+    monkeypatch.setattr(past, "_write", refused_once)
+    await service.fold_archived(app, day, digest, ())
+    assert calls == 3
+    assert await value(app, "SELECT count(*) FROM messages") == 1200
+    assert (await became(app, heavy))[0] == "folded"
+
+
+async def test_somebody_merged_away_in_the_middle_of_the_past_is_found_again(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_number(app)
+    # An older contact, known by a user id alone; in the middle of the import it turns out who that is.
+    await tell(app, wire.inbound(Human(None, "PT.77"), wire.text("wamid.older", T0, "it is me")))
+    heavy = long_history()
+    await tell(app, heavy)
+    [(day, digest)] = await waiting(app)
+    write = past._write
+    calls = 0
+
+    async def merged_meanwhile(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            await tell(app, wire.inbound(Human("351910000019", "PT.77"), wire.text("wamid.both", T0, "my new phone")))
+        return await write(*args)
+
+    monkeypatch.setattr(past, "_write", merged_meanwhile)
+    await service.fold_archived(app, day, digest, ())
+    assert await value(app, "SELECT count(*) FROM merges") == 1
+    assert (await became(app, heavy))[0] == "folded"
+    assert await value(app, "SELECT count(*) FROM messages") == 1202
+    astray = "SELECT count(*) FROM messages m WHERE NOT EXISTS (SELECT FROM contacts c WHERE c.id = m.contact_id)"
+    assert await value(app, astray) == 0
+    assert await value(app, "SELECT count(*) FROM contacts") == 20
+
+
 async def test_a_live_message_doesnt_wait_between_the_slices_of_the_past(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add_number(app)
     await tell(app, long_history())
     [(day, digest)] = await waiting(app)
-    fold = past.fold
+    write = past._write
     between: list[int] = []
 
-    async def interrupted(*args: object, **named: object) -> object:
+    async def interrupted(*args: Any) -> Any:
         between.append(await value(app, "SELECT count(*) FROM messages"))
         await tell(app, wire.inbound(RUA, wire.text(f"wamid.live.{len(between)}", T0, "now")))
-        return await fold(*args, **named)  # type: ignore[arg-type]
+        return await write(*args)
 
-    monkeypatch.setattr(past, "fold", interrupted)
+    monkeypatch.setattr(past, "_write", interrupted)
     await service.fold_archived(app, day, digest, ())
     assert between == [0, 501, 1002]
 

@@ -156,15 +156,19 @@ class Database:
             yield Tx(connection)
 
     @asynccontextmanager
-    async def pipelined(self) -> AsyncIterator[PipelinedTx]:
+    async def pipelined(self, *, durable: bool = True) -> AsyncIterator[PipelinedTx]:
         """A transaction for the busiest paths: few trips, and plans by key.
 
-        A statement's failure may show only when an answer is read, or at the end.
+        A statement's failure may show only when an answer is read, or at the end. One that isn't ``durable`` doesn't
+        wait for the disk: a crash of the server in the next moment may take it back, but nothing that was committed
+        after it stays without it.
         """
         async with self._by_key.connection() as connection:
             try:
                 pipeline = Pipeline(connection, self._prepared.setdefault(connection, {}))
                 pipeline.add("BEGIN")
+                if not durable:
+                    pipeline.add("SET LOCAL synchronous_commit = off")
                 yield PipelinedTx(connection, pipeline)
                 pipeline.add("COMMIT")
                 await pipeline.finish()

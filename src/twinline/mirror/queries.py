@@ -136,6 +136,12 @@ WRITE_MESSAGES = upsert(
     times=("at", "revoked_at"),
 )
 
+# Answers how many were new: an update leaves the mark of its lock (xmax) on the row.
+IMPORT_MESSAGES = f"""
+WITH written AS ({WRITE_MESSAGES} RETURNING o.xmax = 0 AS fresh)
+SELECT count(*) FROM written WHERE fresh
+"""
+
 WRITE_STATUSES = """
 INSERT INTO statuses AS o (number_id, wamid, status, version, at, detail)
 SELECT r.number_id, r.wamid, r.status, r.version, to_timestamp(r.at), r.detail

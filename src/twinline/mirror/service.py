@@ -56,14 +56,12 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
     else:
         if parsed.problems:
             state, reason = "unreadable", "; ".join(parsed.problems)
-        chats: past.Touched = {}
-        for found in _slices(parsed.events):
+        imported = [event for event in parsed.events if past.is_past(event)]
+        chats, odd = await past.fold(app, imported, app.clock.now())
+        for found in _slices([*odd, *(event for event in parsed.events if not past.is_past(event))]):
             try:
-                touched = await past.fold(app, found, app.clock.now()) if past.is_past(found[0]) else None
-                if touched is None:
-                    async with app.db.pipelined() as tx:
-                        homeless |= await ingest.fold_slice(app, tx, found, followers, app.clock.now(), received)
-                past.join(chats, touched or {})
+                async with app.db.pipelined() as tx:
+                    homeless |= await ingest.fold_slice(app, tx, found, followers, app.clock.now(), received)
             except Exception as error:
                 if ingest.is_away(error):
                     raise  # the job is tried again when the database is back
@@ -81,10 +79,8 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
 
 
 def _slices(found: Sequence[wire.Event]) -> Iterator[Sequence[wire.Event]]:
-    """Imported messages first, then the rest; each in slices of one transaction."""
-    for part in ([e for e in found if past.is_past(e)], [e for e in found if not past.is_past(e)]):
-        for start in range(0, len(part), ingest.SLICE):
-            yield part[start : start + ingest.SLICE]
+    for start in range(0, len(found), ingest.SLICE):
+        yield found[start : start + ingest.SLICE]
 
 
 async def record(tx: Tx, messages: Sequence[MessageRow]) -> None:
