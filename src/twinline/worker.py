@@ -54,7 +54,7 @@ async def run(app: App) -> None:
         _end_if_cancelled()
         context = wiring.context(app)
         ears = (context["lanes"].listen(), context["ears"].listen(), webhooks.listen(app))
-        queues = (jobs.listen(app.db, queue, QUEUES), jobs.look(queue, QUEUES, LOOK_EVERY))
+        queues = (jobs.listen(app.db, queue, QUEUES), jobs.look(app.db, queue, QUEUES, LOOK_EVERY))
         tasks = [asyncio.create_task(one) for one in (_recover(app), *ears, *queues)]
         for share, concurrency in SHARES.items():
             tasks.append(asyncio.create_task(_work(queue, share, concurrency, context)))

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from procrastinate.exceptions import ConnectorException
 from tests.fixtures.patience import PATIENCE, comes
@@ -46,7 +47,7 @@ class Bakery:
         async with self.queue.open_async():
             shared = [jobs.listen(self.app.db, self.queue, QUEUES)]
             if look_every is not None:
-                shared.append(jobs.look(self.queue, QUEUES, look_every))
+                shared.append(jobs.look(self.app.db, self.queue, QUEUES, look_every))
             workers = [
                 self.queue.run_worker_async(
                     queues=[queue],
@@ -100,11 +101,11 @@ async def test_the_look_goes_on_after_the_database_failed_it(app: App, monkeypat
     async def fails(*_: Any, **__: Any) -> Any:
         nonlocal failed
         failed += 1
-        raise ConnectorException
+        raise psycopg.OperationalError
 
     with monkeypatch.context() as away:
-        away.setattr(bakery.queue.connector, "execute_query_all_async", fails)
-        looking = asyncio.create_task(jobs.look(bakery.queue, QUEUES, 0.01))
+        away.setattr(app.db, "value", fails)
+        looking = asyncio.create_task(jobs.look(app.db, bakery.queue, QUEUES, 0.01))
         await comes(lambda: failed > 1)
         looking.cancel()
     with suppress(asyncio.CancelledError):
@@ -114,17 +115,16 @@ async def test_the_look_goes_on_after_the_database_failed_it(app: App, monkeypat
 async def test_only_queues_with_something_to_begin_are_due(app: App) -> None:
     bakery = Bakery(app)
     async with bakery.queue.open_async():
-        connector = bakery.queue.connector
 
-        async def due() -> list[str]:
-            return [row["queue"] for row in await connector.execute_query_all_async(jobs.DUE, queues=QUEUES)]
+        async def due() -> list[str] | None:
+            return await app.db.value(jobs.DUE, {"queues": QUEUES})  # type: ignore[no-any-return]
 
         await bakery.order("cake", "later", after=timedelta(hours=1))
         await bakery.order("bread", "first", lock="oven")
         assert await due() == ["bread"]
         await app.db.value("UPDATE procrastinate_jobs SET status = 'doing' WHERE lock = 'oven' RETURNING id")
         await bakery.order("bread", "second", lock="oven")
-        assert await due() == []
+        assert await due() is None
         await bakery.order("cake", "now")
         assert await due() == ["cake"]
 

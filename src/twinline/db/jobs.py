@@ -54,6 +54,12 @@ WHERE %(queueing_lock)s::text IS NULL OR NOT EXISTS (
 )
 """
 
+ANY_STALLED = """
+SELECT EXISTS (
+    SELECT FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
+    WHERE j.status = 'doing' AND (w.id IS NULL OR w.last_heartbeat < now() - make_interval(secs => %(seconds)s))
+)
+"""
 # Rows that another process recovers at this moment are skipped; a row that it has just recovered no longer fits.
 STALLED = """
 SELECT j.id, j.task_name
@@ -77,7 +83,7 @@ REVIVE = "SELECT procrastinate_retry_job_v2(id, now(), NULL, NULL, NULL) FROM un
 
 # Only jobs that were just added announce themselves; these are due because of the time, or since their lock is free.
 DUE = """
-SELECT queue FROM unnest(%(queues)s::text[]) AS r(queue)
+SELECT array_agg(r.queue) FROM unnest(%(queues)s::text[]) AS r(queue)
 WHERE EXISTS (
     SELECT FROM procrastinate_jobs j
     WHERE j.queue_name = r.queue AND j.status = 'todo' AND (j.scheduled_at IS NULL OR j.scheduled_at <= now())
@@ -121,6 +127,8 @@ async def defer(
 
 async def recover(db: Database, seconds: float) -> list[str]:
     """Jobs of workers without a heartbeat for so long are run again. Answers the names of their tasks."""
+    if not await db.value(ANY_STALLED, {"seconds": seconds}):
+        return []
     async with db.transaction() as tx:
         stalled: dict[int, str] = dict(await tx.rows(STALLED, {"seconds": seconds}))
         retired = {row[0] for row in await tx.rows(RETIRE, {"ids": list(stalled)})} if stalled else set()
@@ -142,16 +150,16 @@ async def listen(db: Database, queue: procrastinate.App, queues: Sequence[str]) 
     await listening.listen(db, list(get_channel_for_queues(queues)), hear)
 
 
-async def look(queue: procrastinate.App, queues: Sequence[str], every: float) -> None:
+async def look(db: Database, queue: procrastinate.App, queues: Sequence[str], every: float) -> None:
     """Until cancelled: they begin what has become due no later than ``every`` seconds afterwards."""
     bells = _bells(queue)
     while True:
         try:
-            due = await bells.execute_query_all_async(DUE, queues=list(queues))
-            for channel in get_channel_for_queues([row["queue"] for row in due]) if due else ():
+            due = await db.value(DUE, {"queues": list(queues)})
+            for channel in get_channel_for_queues(due) if due else ():
                 await bells.ring(channel, SOMETHING)
-        except ConnectorException as error:
-            logger.warning("not_looked", error=type(error.__cause__ or error).__name__)
+        except (psycopg.Error, OSError) as error:
+            logger.warning("not_looked", error=type(error).__name__)
         await asyncio.sleep(every)
 
 
