@@ -75,6 +75,16 @@ async def test_enter_sends_once_and_the_answer_stands_in_the_thread_at_once(shop
     await expect(page.locator(".bubble.unsent")).to_have_count(1)
 
 
+async def test_a_pasted_text_is_never_cut_off_unsaid(shop: Any, page: Page) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    await shop.say(ana, "hola", ago=60)
+    await page.goto(f"/inbox/{shop.number_id}/{ana}")
+    box = page.get_by_label("Write a message")
+    await box.focus()
+    await page.keyboard.insert_text("y" * 5000)
+    await expect(box).to_have_value("y" * 5000)
+
+
 async def test_the_history_comes_in_above_to_its_beginning(shop: Any, page: Page) -> None:
     ana = await shop.contact("34600111222", profile_name="Ana")
     await shop.write(*[shop.row(ana, f"line {n}", ago=500_000 - n * 1000) for n in range(130)])

@@ -17,7 +17,6 @@ MANY: Final = 10_000
 
 
 LIMITS: Final = {
-    "longest": messages.TEXT,
     "edge": messages.EDGE,
     "rows": messages.ROWS,
     "media": {kind: {"size": size, "formats": formats} for kind, (size, formats) in messages.MEDIA.items()},
