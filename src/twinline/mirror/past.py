@@ -11,8 +11,8 @@ messages, which change nothing but their own rows and the lines of their chats, 
    else's chat, for one, means that two contacts are one person.
 4. At the end of the body the lines of the chats are computed anew under the turn, a hundred at a time.
 
-A crash anywhere repeats the body. So nobody waits for the disk before the last commit, the one that says that the body
-is folded; what was committed earlier is on the disk by then. Until step 4 the chats' lines may lag behind.
+A crash anywhere repeats the body, so steps 1 and 2 don't wait for the disk: it has them when it has what is committed
+after them. The events of step 4 it must have, for readers count them. Until then the chats' lines may lag behind.
 """
 
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
@@ -180,7 +180,7 @@ async def refresh(app: App, chats: Touched) -> None:
     ordered = sorted(chats)
     for start in range(0, len(ordered), GROUP):
         group = ordered[start : start + GROUP]
-        async with courtesy.piece(), app.db.pipelined(durable=False) as tx:
+        async with courtesy.piece(), app.db.pipelined() as tx:
             await turn.take(tx, [number_id for number_id, _ in group])
             touched = [{"number_id": n, "contact_id": c, "newest": chats[n, c]} for n, c in group]
             await tx.send(queries.REFRESH_CHATS, (as_json(touched),))
