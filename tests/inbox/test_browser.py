@@ -11,12 +11,27 @@ from tests.fixtures.browser import MARKS, chromium, served, window
 
 from twinline.accounts.gate import SecurityHeaders
 from twinline.app import App
+from twinline.automations import service as automations
+from twinline.contacts import service as contacts
+from twinline.inbox import service
 from twinline.inbox.live import Live
 from twinline.kit.html import WEB
+from twinline.mirror import events, turn
 
 __all__ = ["chromium"]
 
 pytestmark = MARKS
+
+# A conversation that has just handed its chat to people.
+HANDED = """
+WITH a AS (
+    INSERT INTO automations (organisation_id, name, position, draft, draft_at, made_at)
+    VALUES (%(organisation)s, 'Orders', 1, '{}', %(now)s, %(now)s) RETURNING id
+)
+INSERT INTO runs (number_id, organisation_id, automation_id, version, contact_id, state, waits, run, began_at, moved_at,
+                  ended_at, released)
+SELECT %(number)s, %(organisation)s, a.id, 1, %(contact)s, 'ended', '', '{}', %(now)s, %(now)s, %(now)s, true FROM a
+"""
 
 
 @pytest.fixture
@@ -58,6 +73,55 @@ async def test_what_happens_elsewhere_appears_and_what_is_being_done_here_stays(
     assert before is not None
     assert after is not None
     assert abs(before["y"] - after["y"]) < 2
+
+
+async def test_the_details_follow_what_happens_and_what_is_being_filled_in_stays(shop: Any, page: Page) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    await shop.say(ana, "hola", ago=60)
+    await page.goto(f"/inbox/{shop.number_id}/{ana}")
+    panel = page.locator("#panel")
+    received = panel.locator("dt:has-text('Received') + dd")
+    await expect(received).to_have_text("1")
+    name = panel.get_by_label("Name here")
+    await name.fill("Ana from the mar")
+
+    await shop.say(ana, "a new one", tell=True)
+    await expect(received).to_have_text("2")
+    async with shop.app.db.transaction() as tx:
+        await contacts.tag(tx, shop.number_id, [ana], shop.now, add=["vip"])
+    await expect(panel.locator(".tag")).to_have_text("vip")
+    async with shop.app.db.transaction() as tx:
+        await automations.take_floor(shop.app, tx, shop.number_id, ana, None, shop.now)
+    await expect(panel.get_by_text("A person has the floor")).to_be_visible()
+    await expect(panel.get_by_text("A person took the chat.")).to_be_visible()
+    async with shop.app.db.transaction() as tx:
+        await service.rename(tx, shop.number_id, ana, "Ana Ruiz", shop.now)
+    await expect(panel.locator("#about-identity")).to_contain_text("Ana Ruiz")
+    await expect(name).to_have_value("Ana from the mar")
+    await expect(name).to_be_focused()
+
+
+async def test_a_chat_that_is_handed_to_people_is_marked_counted_and_found_at_once(shop: Any, page: Page) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    bruno = await shop.contact("34600111333", profile_name="Bruno")
+    await shop.say(ana, "A cake, please", ago=60)
+    await shop.say(bruno, "oi", ago=50)
+    await page.goto(f"/inbox/{shop.number_id}")
+    chip = page.get_by_role("link", name="Waiting for a person")
+    await expect(chip.locator("b")).to_be_hidden()
+    async with shop.app.db.transaction() as tx:
+        await turn.take(tx, [shop.number_id])
+        named = {"number": shop.number_id, "organisation": shop.viewer.organisation_id, "contact": ana}
+        await tx.execute(HANDED, {**named, "now": shop.now})
+        await events.publish(tx, {shop.number_id: {"chats": [ana]}}, shop.now)
+    await expect(page.locator(f"#c-{ana} .badge")).to_have_text("Waiting")
+    await expect(chip.locator("b")).to_have_text("1")
+    await chip.click()
+    await expect(page.locator("#rows .chat .who")).to_have_text(["Ana"])
+    async with shop.app.db.transaction() as tx:
+        await automations.release_floor(shop.app, tx, shop.number_id, ana, None, shop.now)
+    await expect(page.locator("#rows .chat")).to_have_count(0)
+    await expect(chip.locator("b")).to_be_hidden()
 
 
 async def test_enter_sends_once_and_the_answer_stands_in_the_thread_at_once(shop: Any, page: Page) -> None:

@@ -172,7 +172,7 @@ def _literal(words_: str) -> str:
 
 
 async def to_see(tx: Tx, number_id: int, now: datetime) -> dict[str, int]:
-    """How many chats are ``unread``, and how many ``waiting`` for a person whom an automation has called; both up to 100."""
+    """How many chats are ``unread``, and how many ``waiting`` for a person; both are counted to 100."""
     [found] = await tx.dicts(TO_SEE, {"number": number_id, "day": now - automations.HANDED_FOR})
     return found
 

@@ -205,8 +205,10 @@ export class Thread {
     for (const [, wamid] of (event.media ?? []).filter(here)) this.wanted.wamid.add(wamid);
     for (const [, id] of (event.outbox ?? []).filter(here)) this.wanted.outbox.add(id);
     this.fetch();
-    const chat = (event.chats ?? []).some((contact) => String(contact) === this.contact);
-    if (chat || this.wanted.wamid.size || event.number) this.state();
+    const named = (contacts) => (contacts ?? []).some((contact) => String(contact) === this.contact);
+    const around = named(event.chats) || (event.messages ?? []).some(here) || event.number;
+    if (around) this.state();
+    if (around || (event.outbox ?? []).some(here) || named(event.about)) this.renewPanel();
   }
 
   /** At once when nothing is under way; what comes meanwhile goes together in the next. */
@@ -410,6 +412,39 @@ export class Thread {
     }
   }
 
+  /** Something has happened that it may tell of. Coalesced, like ``state``. */
+  renewPanel() {
+    if (this.renewing) return;
+    this.renewing = setTimeout(async () => {
+      this.renewing = null;
+      const panel = this.root.querySelector("#panel");
+      if (this.off.signal.aborted || this.root.classList.contains("no-panel") || !panel.firstElementChild) return;
+      try {
+        const { text } = await ask(panel.dataset.from);
+        this.beside(fragment(text));
+      } catch (error) {
+        if (error.status !== 404) console.warn(error);
+      }
+    }, 500);
+  }
+
+  /** Its parts, drawn anew where they changed. What somebody is filling in or has unfolded stays. */
+  beside(content) {
+    localise(content);
+    const body = this.root.querySelector(".panel-body");
+    const parts = [...content.querySelector(".panel-body").children];
+    for (const old of [...body.children]) if (!parts.some((part) => part.id === old.id)) old.remove();
+    for (const part of parts) {
+      const old = document.getElementById(part.id);
+      if (!old) body.append(part);
+      else if (!filledIn(old)) {
+        const folded = part.querySelector("details");
+        if (folded && old.querySelector("details")) folded.open = old.querySelector("details").open;
+        if (old.outerHTML !== part.outerHTML) old.replaceWith(part);
+      }
+    }
+  }
+
   async submitted(event) {
     const form = event.target.closest("[data-post-form]");
     if (!form) return;
@@ -424,6 +459,14 @@ export class Thread {
       toast(error.message, "danger");
     }
   }
+}
+
+/** Whether somebody is at a field of this, or has left something in one. */
+function filledIn(part) {
+  const first = (options) => Math.max(0, [...options].findIndex((one) => one.defaultSelected));
+  const changed = (field) => (field.options ? field.selectedIndex !== first(field.options) : field.value !== field.defaultValue);
+  const fields = [...part.querySelectorAll("input:not([type=hidden]), select")];
+  return fields.some((field) => field === document.activeElement || changed(field));
 }
 
 const wamidOf = (bubble) => bubble.id.slice("m-".length);
