@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from twinline.automations import messages, schema
+from twinline.automations import messages, schema, shapes
 from twinline.rules.messages import problem
 from twinline.sending.models import Draft
 
@@ -143,4 +143,4 @@ def test_a_file_that_was_uploaded_is_found_by_its_handle() -> None:
 
 
 def test_every_type_that_can_be_written_can_be_sent() -> None:
-    assert messages.SHAPES.keys() == schema.MESSAGES.keys()
+    assert messages.SHAPES.keys() == shapes.MESSAGES.keys()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from twinline.automations import schema
+from twinline.automations import problems, schema, shapes
 from twinline.automations.problems import path_of
 from twinline.automations.schema import Unfit
 from twinline.rules.automations import conditions, run, triggers
@@ -267,7 +267,7 @@ def test_what_is_endless_is_refused_before_anybody_walks_it() -> None:
         (("steps",), ""),
     ],
 )
-def test_a_problem_leads_to_its_step(path: schema.Path, of_the_run: str) -> None:
+def test_a_problem_leads_to_its_step(path: problems.Path, of_the_run: str) -> None:
     assert path_of(path) == of_the_run
 
 
@@ -284,8 +284,8 @@ def test_what_bots_say_is_read_like_a_step() -> None:
 
 
 def test_all_that_can_be_written_can_be_run() -> None:
-    assert schema.TRIGGERS.keys() == triggers.TRIGGERS.keys()
-    assert schema.STEPS.keys() == run.STEPS.keys()
+    assert shapes.TRIGGERS.keys() == triggers.TRIGGERS.keys()
+    assert shapes.STEPS.keys() == run.STEPS.keys()
     written = json.dumps(schema.json_schema())
     assert all(f'"required": ["{kind}"]' in written for kind in conditions.CONDITIONS)
 
