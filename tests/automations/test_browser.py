@@ -160,6 +160,24 @@ async def test_steps_are_moved_by_keyboard_and_mouse_and_come_back(bakery: Baker
     await expect(page.locator("#saved")).to_have_text("Saved as draft")
 
 
+async def test_another_type_of_message_leaves_nothing_of_the_one_before(bakery: Bakery, page: Page) -> None:
+    made = await bakery.automation("Greeting", {"send": {"text": "Hello", "preview": True}})
+    await page.goto(f"/automations/{made}")
+    await page.get_by_role("button", name="Say “Hello”").click()
+    await page.get_by_role("button", name="Contact", exact=True).click()
+    await page.get_by_role("button", name="Add a contact").click()
+    await page.get_by_label("Name", exact=True).last.fill("Maria")
+    await page.get_by_label("Phone", exact=True).fill("+351 910 009 000")
+    await expect(page.get_by_role("button", name="Send the contact Maria")).to_be_visible()
+    await expect(page.locator(".preview")).to_contain_text("Maria +351 910 009 000")
+    await page.get_by_role("button", name="Picture", exact=True).click()
+    await page.get_by_label("or its address on the web").fill("https://shop.example/cake.jpg")
+    await expect(page.locator("#problems")).to_have_text("Ready")
+    await page.get_by_role("link", name="YAML").click()
+    yaml = page.get_by_label("The automation as YAML")
+    await expect(yaml).to_have_value(re.compile(r"type: image\n\s+link: https://shop.example/cake.jpg\n*$"))
+
+
 async def test_of_two_tabs_the_second_is_told_and_keeps_what_it_wrote(bakery: Bakery, page: Page) -> None:
     made = await bakery.automation("Greeting", {"send": {"text": "Hello"}})
     other = await page.context.new_page()

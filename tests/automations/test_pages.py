@@ -28,6 +28,7 @@ from twinline.automations import (
     queries,
     schema,
     service,
+    shapes,
     starters,
     words,
 )
@@ -92,6 +93,17 @@ def kinds(schema_of: str) -> set[str]:
     return {key for one in names for key in one["properties"]}
 
 
+@pytest.mark.parametrize("kind", shapes.MESSAGES)
+def test_every_type_of_message_has_its_form(kind: str) -> None:
+    assert kind in {value for value, _ in forms.MESSAGES}
+    shown = [one for one in forms.STEPS["send"]["fields"] if kind in one.get("show", {"type": [kind]})["type"]]
+    assert {one["name"] for one in shown} == set(shapes.MESSAGES[kind].model_fields) - {"quote"} | (
+        {"quote"} if kind in forms.QUOTING else set()
+    )
+    if kind == "contacts":
+        assert {one["name"] for one in forms.CARD} == set(shapes.Card.model_fields)
+
+
 def test_the_editor_offers_every_trigger_condition_and_step_that_there_is() -> None:
     assert set(forms.TRIGGERS) == kinds("Trigger")
     assert set(forms.STEPS) == kinds("Step")
@@ -150,6 +162,16 @@ async def test_a_draft_is_kept_as_it_is_written_and_told_what_is_wrong_with_it(
 async def found(bakery: Bakery, automation: int) -> Any:
     async with bakery.app.db.transaction() as tx:
         return await queries.automation(tx, bakery.organisation_id, automation)
+
+
+async def test_what_isnt_filled_in_yet_is_called_empty_at_its_field(bakery: Bakery, browser: httpx.AsyncClient) -> None:
+    one = await made(bakery)
+    link = {"send": {"type": "cta_url", "text": "", "url": "https://x.example"}}
+    told = await sends(browser, f"/automations/{one}/draft", definition={**HELLO, "steps": [link]})
+    assert [(each["path"][-1], each["says"]) for each in told["problems"]] == [
+        ("text", "This is still empty."),
+        ("button", "This is still empty."),
+    ]
 
 
 async def test_two_people_who_edit_at_once_dont_overwrite_each_other(

@@ -146,7 +146,7 @@ def _drawable(said: Mapping[str, Any]) -> bool:
         return cases and all(_conditions(case.get("when", [])) and _parts(case.get("steps", [])) for case in given)
     if kind not in forms.STEPS or not isinstance(given, dict):
         return kind in ("wait", "note") and isinstance(given, str)
-    lists = [given.get(name, []) for name in ("choices", "buttons", "sections")]
+    lists = [given.get(name, []) for name in ("choices", "buttons", "sections", "contacts")]
     rows = [row for section in lists[2] if isinstance(section, dict) for row in section.get("rows", [])]
     lanes = [given[name] for name, _ in forms.STEPS[kind].get("lanes", ()) if given.get(name) is not None]
     return (
@@ -179,7 +179,8 @@ EMPTY: Final = "This is still empty."
 
 def as_json(found: Problem, definition: Any = None) -> Json:
     """The place is seen in the flow, so that the sentence needn't say it; nor what an empty field can't be."""
-    says = EMPTY if _at(definition, found.path) == "" else found.says.removeprefix(where(found.path))
+    empty = definition is not None and _at(definition, found.path) in ("", None)
+    says = EMPTY if empty else found.says.removeprefix(where(found.path))
     return {
         "path": list(found.path),
         "says": says[:1].upper() + says[1:] + ("" if says[-1:] in ".?!" else "."),

@@ -165,13 +165,23 @@ CONDITIONS: Final[dict[str, Json]] = {
 
 MESSAGES: Final = _options(
     ("text", "Text"), ("buttons", "Buttons"), ("list", "List"), ("image", "Picture"), ("video", "Video"),
-    ("document", "Document"), ("audio", "Audio"), ("location", "Place"), ("cta_url", "Link"), ("template", "Template"),
+    ("document", "Document"), ("audio", "Audio"), ("sticker", "Sticker"), ("location", "Place"),
+    ("contacts", "Contact"), ("cta_url", "Link"), ("flow", "Form"), ("reaction", "Reaction"), ("template", "Template"),
 )  # fmt: skip
-WORDED: Final = ["text", "buttons", "list", "cta_url"]
-MEDIA: Final = ["image", "video", "document", "audio"]
+INTERACTIVE: Final = ["buttons", "list", "cta_url", "flow"]
+WORDED: Final = ["text", *INTERACTIVE]
+CAPTIONED: Final = ["image", "video", "document"]
+FILES: Final = [*CAPTIONED, "audio", "sticker"]
+QUOTING: Final = [kind for kind, _ in MESSAGES if kind not in ("template", "reaction")]
+CARD: Final = [
+    _field("name", "Name", "text"),
+    _field("phone", "Phone", "text", placeholder="+351 910 000 000"),
+    _field("email", "E-mail", "text", optional=True),
+    _field("company", "Company", "text", optional=True),
+]
 
 
-def _message(*, limited: bool = False) -> list[Json]:
+def _message() -> list[Json]:
     return [
         _field("type", "What", "segments", options=MESSAGES, default="text"),
         _field("text", "Text", "long", show={"type": WORDED}, placeholders=True),
@@ -179,19 +189,32 @@ def _message(*, limited: bool = False) -> list[Json]:
                hint="Up to three. What is pressed can be looked at in a branch."),
         _field("button", "What opens the list", "text", show={"type": ["list"]}, placeholder="Choose", optional=True),
         _field("sections", "Rows", "sections", show={"type": ["list"]}),
-        _field("media", "File", "media", show={"type": MEDIA}),
-        _field("caption", "Words under it", "long", show={"type": ["image", "video", "document"]}, optional=True,
-               placeholders=True),
-        _field("button", "On the button", "text", show={"type": ["cta_url"]}, placeholder="Open"),
+        _field("media", "File", "media", show={"type": FILES}, optional=True, without="link"),
+        _field("link", "or its address on the web", "text", show={"type": FILES}, optional=True, without="media",
+               placeholder="https://", placeholders=True),
+        _field("caption", "Words under it", "long", show={"type": CAPTIONED}, optional=True, placeholders=True),
+        _field("filename", "What it is called", "text", show={"type": ["document"]}, optional=True, more=True,
+               placeholder="Price list.pdf"),
+        _field("voice", "As a voice message", "check", show={"type": ["audio"]}, optional=True, more=True),
+        _field("button", "On the button", "text", show={"type": ["cta_url", "flow"]}, placeholder="Open"),
         _field("url", "Address", "text", show={"type": ["cta_url"]}, placeholder="https://", placeholders=True),
+        _field("flow", "The form's id", "text", show={"type": ["flow"]},
+               hint="It is made at Meta, in WhatsApp Manager under Flows."),
+        _field("screen", "Its first screen", "text", show={"type": ["flow"]}, optional=True, more=True),
+        _field("data", "What it begins with", "json", show={"type": ["flow"]}, optional=True, more=True),
         _field("name", "Name", "text", show={"type": ["location"]}, optional=True),
         _field("address", "Address", "text", show={"type": ["location"]}, optional=True),
         _field("latitude", "Latitude", "number", show={"type": ["location"]}),
         _field("longitude", "Longitude", "number", show={"type": ["location"]}),
+        _field("contacts", "Contacts", "items", show={"type": ["contacts"]}, fields=CARD, add="Add a contact"),
+        _field("emoji", "Emoji", "text", show={"type": ["reaction"]}, placeholder="👍",
+               hint="It is put on what they wrote last."),
         _field("template", "Template", "template", show={"type": ["template"]}),
-        _field("header", "Heading", "text", show={"type": ["buttons", "list"]}, optional=True, more=True),
-        _field("footer", "Small print", "text", show={"type": ["buttons", "list", "cta_url"]}, optional=True,
+        _field("header", "Heading", "heading", show={"type": INTERACTIVE}, optional=True, more=True),
+        _field("footer", "Small print", "text", show={"type": INTERACTIVE}, optional=True, more=True),
+        _field("preview", "Show a preview of the first link", "check", show={"type": ["text"]}, optional=True,
                more=True),
+        _field("quote", "Quote what they wrote last", "check", show={"type": QUOTING}, optional=True, more=True),
     ]  # fmt: skip
 
 

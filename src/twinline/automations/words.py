@@ -90,7 +90,21 @@ def _send(given: Json) -> str:
             return f"Send the template “{(given.get('template') or {}).get('name') or '…'}”"
         case "location":
             return f"Send a place{': ' + str(given['name']) if given.get('name') else ''}"
-    what = {"image": "a picture", "video": "a video", "audio": "a recording", "document": "a document"}
+        case "contacts":
+            return (
+                f"Send the contact {listed([card.get('name') or '…' for card in given.get('contacts') or ()]) or '…'}"
+            )
+        case "reaction":
+            return f"React with {given.get('emoji') or '…'}"
+        case "flow":
+            return f"Say {text} with a form"
+    what = {
+        "image": "a picture",
+        "video": "a video",
+        "audio": "a recording",
+        "document": "a document",
+        "sticker": "a sticker",
+    }
     named = what.get(str(kind), f"a message ({kind})")
     return f"Send {named}" + (f": {text}" if given.get("caption") else "")
 
@@ -462,6 +476,10 @@ def filled(text: Any) -> Markup:
     return Markup(str(rich(marked)).replace("\x02", '<mark class="variable">').replace("\x03", "</mark>"))  # noqa: S704
 
 
+SHOWN: Final = frozenset({"image", "video", "document", "audio", "sticker", "location", "contacts"})
+"""Messages that are more than their words."""
+
+
 def bubble(message: Json) -> Bubble:
     """A message as the customer's phone shows it. A template is drawn by ``templates.words``."""
     kind = str(message.get("type") or "text")
@@ -470,15 +488,18 @@ def bubble(message: Json) -> Bubble:
     buttons: tuple[tuple[str, str], ...] = ()
     if kind == "list":
         buttons = (("list", str(message.get("button") or DEFAULTS["ask"]["button"])),)
-    elif kind == "cta_url":
+    elif kind in ("cta_url", "flow"):
         buttons = (("open", str(message.get("button") or "…")),)
     text = message.get("text") or message.get("caption")
     if kind == "location":
         text = "\n".join(str(message[name]) for name in ("name", "address") if message.get(name)) or "A place"
+    elif kind == "contacts":
+        cards = message.get("contacts") or ()
+        text = "\n".join(" ".join(str(card.get(name) or "") for name in ("name", "phone")) for card in cards)
+    elif kind == "reaction":
+        text = message.get("emoji")
     return Bubble(
-        media=kind
-        if kind in ("image", "video", "document", "location")
-        else above or ("audio" if kind == "audio" else ""),
+        media=kind if kind in SHOWN else above,
         header=filled(header) if isinstance(header, str) else Markup(""),
         offer="",
         text=filled(text),

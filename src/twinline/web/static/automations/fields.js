@@ -7,6 +7,7 @@ import { kindOf, renamed, slug } from "./model.js";
 import { complete, insertMenu } from "./placeholders.js";
 
 const UNITS = [["s", "seconds"], ["m", "minutes"], ["h", "hours"], ["d", "days"]];
+const HEADINGS = [["text", "Words"], ["image", "Picture"], ["video", "Video"], ["document", "Document"]];
 let counted = 0;
 
 export function slotOf(holder, key, path, editor, optional = false) {
@@ -31,12 +32,18 @@ export function form(specs, holder, key, path, editor) {
     if (!shown(spec, value, specs)) continue;
     const whole = spec.name === "";
     const slot = whole ? slotOf(holder, key, path, editor) : slotOf(value, spec.name, [...path, spec.name], editor, spec.optional);
-    (spec.more && slot.get() === undefined ? more : inside).push(field(spec, slot, editor, value));
+    (spec.more && slot.get() === undefined ? more : inside).push(field({ ...spec, beside: specs }, slot, editor, value));
   }
   return [
     ...inside,
     more.length ? h("details", { class: "more" }, h("summary", {}, "More"), h("div", { class: "fields" }, more)) : null,
   ];
+}
+
+/** Leaves out of `value` what has no place in it any more. */
+function prune(value, specs) {
+  const kept = new Set(specs.filter((spec) => shown(spec, value, specs)).map(({ name }) => name));
+  for (const { name } of specs) if (!kept.has(name)) delete value[name];
 }
 
 function shown(spec, value, specs) {
@@ -65,7 +72,7 @@ export function field(spec, slot, editor, value) {
   );
 }
 
-const GROUPED = new Set(["segments", "many", "numbers", "words", "choices", "sections", "days", "conditions", "pairs", "media", "budget", "template", "test", "duration"]);
+const GROUPED = new Set(["segments", "many", "numbers", "words", "choices", "sections", "days", "conditions", "pairs", "items", "heading", "media", "budget", "template", "test", "duration"]);
 
 function line(spec, slot, editor, id, more = {}) {
   const input = h("input", {
@@ -147,10 +154,16 @@ const WIDGETS = {
 
   yes: (spec, slot, editor, id) => select(id, spec.options, slot.get() ? "yes" : "no", (value) => slot.set(value === "yes", "choice"), "Which"),
 
-  segments(spec, slot, editor, id) {
+  segments(spec, slot, editor, id, value) {
     const chosen = slot.get() ?? spec.default;
-    return h("div", { class: "segments", id }, spec.options.map(([value, words]) =>
-      h("button", { type: "button", class: "chip", id: `${id}-${value}`, "aria-pressed": String(value === chosen), onclick: () => redraws(slot, editor)(value === spec.default ? undefined : value) }, words)));
+    const choose = (next) => {
+      slot.set(next === spec.default ? undefined : next, "choice");
+      prune(value, spec.beside);
+      editor.changed("choice");
+      editor.draw();
+    };
+    return h("div", { class: "segments", id }, spec.options.map(([next, words]) =>
+      h("button", { type: "button", class: "chip", id: `${id}-${next}`, "aria-pressed": String(next === chosen), onclick: () => choose(next) }, words)));
   },
 
   duration(spec, slot, editor, id) {
@@ -271,6 +284,34 @@ const WIDGETS = {
       slot.set([...sections, { title: "", rows: [] }], "choice");
       editor.draw();
     } }, icon("plus"), "Another heading"));
+  },
+
+  /** Several of a kind, each with fields of its own. */
+  items(spec, slot, editor, id) {
+    const all = slot.get() ?? [];
+    const change = (next) => {
+      slot.set(next, "choice");
+      editor.draw();
+    };
+    return h("div", { class: "sections", id }, all.map((one, index) => {
+      const path = [...slot.path, index];
+      return h("div", { class: "section" },
+        spec.fields.map((inner) => field(inner, slotOf(one, inner.name, [...path, inner.name], editor, inner.optional), editor, one)),
+        h("button", { type: "button", class: "button ghost small", "aria-label": `Remove ${one.name || "this one"}`, onclick: () => change(all.filter((_, place) => place !== index)) }, icon("close"), "Remove"));
+    }), h("button", { type: "button", class: "button ghost small", onclick: () => change([...all, {}]) }, icon("plus"), spec.add));
+  },
+
+  /** Words above the text, or a picture, a video or a document by its address. */
+  heading(spec, slot, editor, id) {
+    const given = slot.get();
+    const kind = given?.type ?? "text";
+    const link = kind === "text" ? "" : given.link;
+    const box = h("input", { class: "input", id, autocomplete: "off", "aria-label": "Heading", value: kind === "text" ? given ?? "" : link, placeholder: kind === "text" ? "" : "https://", oninput: () => slot.set(kind === "text" ? box.value : { type: kind, link: box.value }) });
+    const change = (next) => {
+      slot.set(next === "text" ? "" : { type: next, link }, "choice");
+      editor.draw();
+    };
+    return h("div", { class: "test" }, select(`${id}-kind`, HEADINGS, kind, change, "What stands above"), box);
   },
 
   pairs(spec, slot, editor, id) {
