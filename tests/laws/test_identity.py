@@ -22,12 +22,5 @@ def test_spelling_a_canonical_phone_again_changes_nothing(text: str) -> None:
 
 
 @given(phones)
-def test_every_variant_is_the_same_person_and_the_given_spelling_is_among_them(wa_id: str) -> None:
-    spellings = identity.variants(wa_id)
-    assert wa_id in spellings
-    assert {identity.phone_key(spelling) for spelling in spellings} == {identity.phone_key(wa_id)}
-
-
-@given(phones)
 def test_what_is_shown_is_the_same_telephone(wa_id: str) -> None:
     assert identity.phone_key(identity.digits(shown_phone(wa_id))) == identity.phone_key(wa_id)

@@ -12,7 +12,6 @@ from twinline.meta.signup import (
     Failed,
     FellThrough,
     Finished,
-    is_popup_origin,
     login_options,
     parse,
 )
@@ -98,29 +97,3 @@ def test_extras_can_be_bare_or_have_the_last_word() -> None:
     extras = {"version": "v4-public-preview", "setup": {"a": 1}}
     asked = login_options("123", "", "", extras)["extras"]
     assert asked == {"setup": {"a": 1}, "version": "v4-public-preview"}
-
-
-@pytest.mark.parametrize(
-    ("origin", "trusted"),
-    [
-        ("https://www.facebook.com", True),
-        ("https://web.facebook.com", True),
-        ("https://facebook.com", True),
-        ("http://www.facebook.com", False),
-        ("https://evilfacebook.com", False),
-        ("https://facebook.com.evil.test", False),
-        ("https://www.facebook.com:8443", False),
-        ("https://www.facebook.com@evil.test", False),
-        ("https://evil.test/.facebook.com", False),
-        ("https://[", False),
-        ("null", False),
-        ("", False),
-    ],
-)
-def test_only_facebook_is_listened_to(origin: str, trusted: bool) -> None:
-    assert is_popup_origin(origin) is trusted
-
-
-def test_another_origin_can_be_allowed_exactly() -> None:
-    assert is_popup_origin("http://127.0.0.1:8090", ["http://127.0.0.1:8090"])
-    assert not is_popup_origin("http://127.0.0.1:8091", ["http://127.0.0.1:8090"])

@@ -27,20 +27,7 @@ def test_a_phone_has_one_canonical_spelling(spelling: str, canonical: str) -> No
 
 
 def test_a_brazilian_landline_gains_no_ninth_digit() -> None:
-    assert identity.variants("551134567890") == ("551134567890",)
-
-
-@pytest.mark.parametrize(
-    ("wa_id", "spellings"),
-    [
-        ("553187654321", ("5531987654321", "553187654321")),
-        ("5215512345678", ("525512345678", "5215512345678")),
-        ("541123456789", ("541123456789", "5491123456789")),
-        ("16505550171", ("16505550171",)),
-    ],
-)
-def test_both_spellings_are_looked_for(wa_id: str, spellings: tuple[str, ...]) -> None:
-    assert identity.variants(wa_id) == spellings
+    assert identity.canonical_phone("551134567890") == "551134567890"
 
 
 def test_keys_say_what_they_are_made_of() -> None:

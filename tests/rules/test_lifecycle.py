@@ -13,7 +13,6 @@ from twinline.rules.lifecycle import (
     State,
     explain,
     fold,
-    holds_campaigns,
     may_send,
 )
 
@@ -127,6 +126,5 @@ def test_a_new_reason_is_passed_on() -> None:
     assert "SOMETHING_NEW" in explain("SOMETHING_NEW").says
 
 
-def test_only_a_connected_number_sends_and_runs_campaigns() -> None:
+def test_only_a_connected_number_sends() -> None:
     assert {state for state in Connection if may_send(state)} == {Connection.CONNECTED}
-    assert {state for state in Connection if not holds_campaigns(state)} == {Connection.CONNECTED}

@@ -124,10 +124,6 @@ async def anybody(tx: Tx) -> bool:
     return bool(await tx.value("SELECT EXISTS (SELECT FROM users)"))
 
 
-async def organisations(tx: Tx) -> list[tuple[int, str]]:
-    return [(row[0], row[1]) for row in await tx.rows("SELECT id, name FROM organisations ORDER BY id")]
-
-
 async def secret(tx: Tx, email: str) -> Secret | None:
     return await tx.one(Secret, HASH, (email,))
 

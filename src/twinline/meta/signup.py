@@ -7,11 +7,10 @@ the phone: that is said to the owner, and nothing is registered (Meta: Embedded 
 flow errors).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -117,20 +116,6 @@ def login_options(
             **(extras or {}),
         },
     }
-
-
-def is_popup_origin(origin: str, allowed: Collection[str] = ()) -> bool:
-    """Whether a window message's `origin` is Facebook's over HTTPS, or one of `allowed` exactly."""
-    if origin in allowed:
-        return True
-    try:
-        parts = urlsplit(origin)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        return False
-    bare = parts._replace(scheme="", netloc="").geturl() == "" and "@" not in parts.netloc
-    facebook = host == "facebook.com" or host.endswith(".facebook.com")
-    return bare and parts.scheme == "https" and port in {None, 443} and facebook
 
 
 def _read(event: str, data: Mapping[str, Any]) -> SignupResult:

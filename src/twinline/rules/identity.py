@@ -54,18 +54,6 @@ def canonical_phone(wa_id: str) -> str:
     return wa_id
 
 
-def variants(wa_id: str) -> tuple[str, ...]:
-    """Every spelling under which the same phone may turn up, the canonical one first."""
-    phone = canonical_phone(wa_id)
-    if len(phone) == 13 and phone.startswith("55") and phone[4] == "9" and phone[5] in _BRAZIL_MOBILE:
-        return phone, phone[:4] + phone[5:]
-    if len(phone) == 12 and phone.startswith("52"):
-        return phone, "521" + phone[2:]
-    if len(phone) == 12 and phone.startswith("54"):
-        return phone, "549" + phone[2:]
-    return (phone,)
-
-
 def phone_key(wa_id: str) -> str:
     """The key of a contact known by phone: `p:<canonical digits>`."""
     return "p:" + canonical_phone(wa_id)

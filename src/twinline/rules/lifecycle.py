@@ -195,11 +195,6 @@ def may_send(state: Connection) -> bool:
     return state is Connection.CONNECTED
 
 
-def holds_campaigns(state: Connection) -> bool:
-    """Whether campaigns and automations wait. They aren't cancelled: a reconnection lets them go on."""
-    return state is not Connection.CONNECTED
-
-
 def _order(fact: Fact) -> tuple[datetime, int, str, str]:
     return fact.at, _RANK[fact.kind], fact.reason or "", fact.initiated_by or ""
 

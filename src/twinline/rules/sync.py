@@ -27,10 +27,6 @@ from typing import Final
 
 DEADLINE: Final = timedelta(hours=24)
 """How long after connecting a synchronisation can be requested."""
-HISTORY: Final = timedelta(days=180)
-"""How far back the history reaches."""
-MEDIA: Final = timedelta(days=14)
-"""How far back media files are sent after their placeholders."""
 PHASES: Final = MappingProxyType({0: (0, 1), 1: (1, 90), 2: (90, 180)})
 """Phase → the days before connecting that it covers, from and to."""
 STALLED_AFTER: Final = timedelta(minutes=10)
