@@ -143,11 +143,10 @@ class Place:
     language: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sleeper:
-    """A conversation whose time has come."""
+@dataclass(slots=True)
+class Conversation:
+    """Where a conversation stands."""
 
-    run_id: int
     automation_id: int
     version: int
     run_state: str
@@ -163,8 +162,15 @@ class Sleeper:
     trace: list[Any]
 
 
+@dataclass(slots=True)
+class Sleeper(Conversation):
+    """One whose time has come."""
+
+    run_id: int
+
+
 @dataclass(slots=True, kw_only=True)
-class Talk:
+class Talk(Conversation):
     """A chat that is looked at: who it is, who has the floor, what was said, and which conversation is under way.
 
     Where there is no turn, ``wamids`` is empty and its times mean nothing; the same holds for a conversation without
@@ -194,19 +200,6 @@ class Talk:
     first: bool
     answered_by: str | None
     run_id: int | None
-    automation_id: int
-    version: int
-    run_state: str
-    waits: str
-    wakes_at: datetime | None
-    run: dict[str, Any]
-    since: datetime | None
-    sent: int
-    token: int
-    began_at: datetime
-    moved_at: datetime
-    began_by: str
-    trace: list[Any]
     fresh_id: int
     said_lately: int
     begun_lately: int
@@ -243,7 +236,7 @@ class Talk:
 
     def talks_as(self, sleeper: Sleeper) -> None:
         """A conversation that slept is the one under way."""
-        for name in Sleeper.__slots__:
+        for name in ("run_id", *Conversation.__slots__):
             setattr(self, name, getattr(sleeper, name))
 
 
