@@ -1,4 +1,5 @@
-"""A worker that kills itself without warning at one step of sending: the process that ``test_sending`` starts.
+"""A worker that kills itself without warning at one step of sending, or of an automation: the process that
+``test_sending`` and ``test_tending`` start.
 
 ``DIE_AT`` names the step and which time it dies there: ``after the call:3``. Without it the worker lives until it is
 killed from outside.
@@ -16,6 +17,8 @@ import httpx
 
 from twinline import worker
 from twinline.app import open_app
+from twinline.automations import outside, tending
+from twinline.automations import service as automations
 from twinline.db.engine import PipelinedTx
 from twinline.meta.graph import Graph
 from twinline.sending import lane, queries, service, uploads
@@ -63,6 +66,16 @@ lane.Lanes.drain = around(lane.Lanes.drain, "job taken", "drained")  # type: ign
 lane.plan = around(lane.plan, "before a plan", "planned")
 service.settle = around(service.settle, "answered", "settled, not committed")  # type: ignore[assignment]
 uploads.remember = around(uploads.remember, "file is up", "upload noted, not committed")
+tending.look = around(tending.look, "a look begins", "looked")  # type: ignore[assignment]
+tending._Desk.write = around(  # type: ignore[method-assign]
+    tending._Desk.write, "decided, nothing written", "all written, not committed"
+)
+tending._Desk._submit = around(  # type: ignore[method-assign]
+    tending._Desk._submit, "nothing said yet", "said, and nothing else"
+)
+outside.request = around(outside.request, "about to ask outside", "asked outside")  # type: ignore[assignment]
+automations.came = around(automations.came, "heard from outside", "went on")  # type: ignore[assignment]
+outside.done = around(outside.done, "the errand is over", "forgotten, not committed")  # type: ignore[assignment]
 for step, before, after in (
     ("_settle", "about to settle", "settled"),
     ("_halt", "refused for speed", "halted"),
