@@ -475,8 +475,8 @@ WHERE c.number_id = %(number)s AND c.id = ANY(%(contacts)s)
 
 # Conversations of these chats whose time has come, or one of them.
 SLEEPERS = """
-SELECT DISTINCT ON (contact_id) contact_id, id, automation_id, version, state, waits, wakes_at, run, since,
-       sent, token, began_at, moved_at, began_by, trace
+SELECT DISTINCT ON (contact_id) contact_id, automation_id, version, state, waits, wakes_at, run, since, sent, token,
+       began_at, moved_at, began_by, trace, id
 FROM runs
 WHERE number_id = %(number)s AND contact_id = ANY(%(contacts)s) AND state = 'waiting' AND waits = 'time'
   AND wakes_at <= %(now)s

@@ -406,8 +406,8 @@ async def _open(app: App, tx: Tx, number_id: int, contact_ids: Collection[int], 
     by_id = {talk.contact_id: talk for talk in talks}
     for contact_id, *word in await asked.rows():
         by_id[contact_id].words.append(tuple(word))
-    for contact_id, run_id, *conversation in await asleep.rows():
-        by_id[contact_id].sleeper = Sleeper(*conversation, run_id=run_id)
+    for contact_id, *sleeper in await asleep.rows():
+        by_id[contact_id].sleeper = Sleeper(*sleeper)
     listed = [
         _Listed(*row) for row in await tx.rows(queries.PROGRAMS, {**named, "organisation": place.organisation_id})
     ]
