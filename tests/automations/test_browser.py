@@ -192,7 +192,7 @@ async def test_of_two_tabs_the_second_is_told_and_keeps_what_it_wrote(bakery: Ba
     await expect(dialog).to_contain_text("Say “Good evening”before: Say “Good morning”")
 
     # As another automation it is there beside the first; or it takes its place.
-    await dialog.get_by_role("button", name="Save mine as another automation").click()
+    await dialog.get_by_role("button", name="Keep mine as another automation").click()
     await expect(other.get_by_label("Name", exact=True)).to_have_value("Greeting 2")
     await expect(other.get_by_role("button", name="Say “Good evening”")).to_be_visible()
     await other.goto(f"/automations/{made}")

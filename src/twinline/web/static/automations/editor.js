@@ -375,8 +375,10 @@ class Editor {
           h("span", { class: "glyph" }, icon(offer.icon)), h("span", {}, h("strong", {}, offer.label), h("small", {}, offer.hint)))))))));
     const search = picker.querySelector("input");
     search.value = "";
+    search.placeholder = what === "steps" ? "What should happen?" : "A word, a time, a tag …";
     picker.showModal();
-    search.focus();
+    // Where there is no keyboard, one would come up and hide what can be chosen.
+    (matchMedia("(hover: none)").matches ? picker.querySelector("[data-closes]") : search).focus();
   }
 
   listenPicker() {

@@ -171,8 +171,12 @@ const WIDGETS = {
     const parts = /^(\d+(?:\.\d+)?)([smhd])$/.exec(given ?? "");
     if (given && !parts) return line(spec, slot, editor, id);
     const amount = h("input", { class: "input", id, type: "number", min: "0", step: "any", inputmode: "decimal", value: parts?.[1] ?? "", placeholder: spec.empty ?? "", "aria-label": `${spec.label || "Time"}: how many`, oninput: said });
-    const unit = select(`${id}-unit`, UNITS, parts?.[2] ?? "m", said, `${spec.label || "Time"}: of what`);
+    const usual = UNITS.find(([, words]) => spec.empty?.endsWith(words)) ?? UNITS[1];
+    const unit = select(`${id}-unit`, UNITS, parts?.[2] ?? usual[0], said, `${spec.label || "Time"}: of what`);
+    // Beside "12 hours", which stands in an empty field, no other unit is read.
+    unit.hidden = Boolean(spec.empty) && !amount.value;
     function said() {
+      unit.hidden = Boolean(spec.empty) && !amount.value;
       slot.set(amount.value === "" ? "" : `${amount.value}${unit.value}`);
     }
     return h("div", { class: "duration" }, amount, unit);
