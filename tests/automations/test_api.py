@@ -57,8 +57,8 @@ async def test_a_definition_is_checked_in_sentences(program: Program) -> None:
     fit = await program.posts("/v1/automations/validate", {"yaml": YAML})
     assert (fit["fit"], fit["problems"], fit["definition"]["name"]) == (True, [], "Greeting")
     assert "name: Greeting" in fit["yaml"]
-    steps = [{"tag": {"add": ["vip"]}}, {"bot": {"connection": "Helper"}}]
-    checked = await program.posts("/v1/automations/validate", {"definition": {**GREETING, "steps": steps}})
+    lacks = {"when": [{"tag": "vip"}], "steps": [{"bot": {"connection": "Helper"}}]}
+    checked = await program.posts("/v1/automations/validate", {"definition": {**GREETING, **lacks}})
     said = [(one["level"], one["says"]) for one in checked["problems"]]
     assert any(level == "warning" and "vip" in says for level, says in said)
     assert any(level == "error" and "Helper" in says for level, says in said)
