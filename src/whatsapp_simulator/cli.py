@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import threading
@@ -73,6 +74,9 @@ def serve(
     server.address = address
     if until_stdin_closes:
         threading.Thread(target=_end_with_stdin, args=[server], daemon=True).start()
+    # A world holds many small things that stay. Python's collector would walk over all of them again and again.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     server.run(sockets=[listener])
 
 
