@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import itertools
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -532,6 +534,25 @@ async def test_a_heavy_body_is_archived_with_its_job_and_folded_right_behind(app
     assert await exported(app, number) == behind
 
 
+def in_the_middle(patch: pytest.MonkeyPatch, happens: Callable[[], Awaitable[None]]) -> None:
+    """Before the second slice of the past is written, that happens."""
+    write, calls = past._write, itertools.count(1)
+
+    async def write_(*args: Any) -> bool:
+        if next(calls) == 2:
+            await happens()
+        return await write(*args)
+
+    patch.setattr(past, "_write", write_)
+
+
+def fails(error: Exception) -> Callable[[], Awaitable[None]]:
+    async def fail() -> None:
+        raise error
+
+    return fail
+
+
 async def test_neither_a_heavy_body_nor_its_job_is_there_without_the_other(app: App) -> None:
     await add_number(app)
     arrival = ingest.read(wire.body(long_history()), app.settings.hook_heavy_body)
@@ -547,18 +568,8 @@ async def test_a_crash_in_the_middle_of_a_heavy_body_is_mended_by_folding_it_aga
     heavy = long_history()
     await tell(app, heavy)
     [(day, digest)] = await waiting(app)
-    write = past._write
-    calls = 0
-
-    async def dies_on_the_second(*args: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            raise psycopg.OperationalError("the server went away")
-        return await write(*args)
-
     with monkeypatch.context() as patch:
-        patch.setattr(past, "_write", dies_on_the_second)
+        in_the_middle(patch, fails(psycopg.OperationalError("the server went away")))
         with pytest.raises(psycopg.OperationalError):
             await service.fold_archived(app, day, digest, ())
     assert await value(app, "SELECT count(*) FROM messages") == ingest.SLICE
@@ -577,19 +588,8 @@ async def test_what_is_refused_in_a_slice_of_the_past_is_folded_the_ordinary_way
     heavy = long_history()
     await tell(app, heavy)
     [(day, digest)] = await waiting(app)
-    write = past._write
-    calls = 0
-
-    async def refused_once(*args: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            raise psycopg.DataError("one of these can't be stored")
-        return await write(*args)
-
-    monkeypatch.setattr(past, "_write", refused_once)
+    in_the_middle(monkeypatch, fails(psycopg.DataError("one of these can't be stored")))
     await service.fold_archived(app, day, digest, ())
-    assert calls == 3
     assert await value(app, "SELECT count(*) FROM messages") == 1200
     assert (await became(app, heavy))[0] == "folded"
 
@@ -603,17 +603,11 @@ async def test_somebody_merged_away_in_the_middle_of_the_past_is_found_again(
     heavy = long_history()
     await tell(app, heavy)
     [(day, digest)] = await waiting(app)
-    write = past._write
-    calls = 0
 
-    async def merged_meanwhile(*args: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            await tell(app, wire.inbound(Human("351910000019", "PT.77"), wire.text("wamid.both", T0, "my new phone")))
-        return await write(*args)
+    async def merged() -> None:
+        await tell(app, wire.inbound(Human("351910000019", "PT.77"), wire.text("wamid.both", T0, "my new phone")))
 
-    monkeypatch.setattr(past, "_write", merged_meanwhile)
+    in_the_middle(monkeypatch, merged)
     await service.fold_archived(app, day, digest, ())
     assert await value(app, "SELECT count(*) FROM merges") == 1
     assert (await became(app, heavy))[0] == "folded"
