@@ -138,6 +138,23 @@ async def test_what_is_no_definition_is_refused_and_breaks_nothing(
         assert answer.status_code in (200, 400, 422)
 
 
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {}, {"steps": 5}, {"steps": "x"}, {"triggers": 5}, {"triggers": "abc"}, {"triggers": [None, {}, {"kyword": 5}]},
+        {"steps": [{"sned": {"text": "x"}}]}, {"steps": [None, 1, {}]}, {"steps": [{"branch": 5}, {"ask": 7}]},
+    ],
+)  # fmt: skip
+async def test_whatever_a_program_keeps_as_a_draft_the_pages_show_it(
+    bakery: Bakery, browser: httpx.AsyncClient, strange: Json
+) -> None:
+    one = await made(bakery, {"name": "Odd", **strange})
+    for path in ("", f"/{one}", f"/{one}/export.yaml"):
+        answer = await browser.get(f"/automations{path}")
+        assert answer.status_code == 200
+        assert "Odd" in answer.text
+
+
 # --- the editor -------------------------------------------------------------------------------------------------------
 
 

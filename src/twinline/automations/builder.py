@@ -264,7 +264,7 @@ def to_yaml(definition: Json) -> str:
     try:
         return schema.to_yaml(schema.read(definition))
     except Unfit:
-        return notation.write(_ordered(definition))
+        return notation.write(_ordered(definition) if drawable(definition) else definition)
 
 
 def _ordered(definition: Json) -> Json:
@@ -282,7 +282,7 @@ def _step(said: Json) -> Json:
     if kind == "branch":
         ways = [{**way, "steps": [_step(one) for one in way.get("steps", [])]} for way in given]
         return {kind: [{name: way[name] for name in ("when", "otherwise", "steps") if name in way} for way in ways]}
-    if not isinstance(given, dict):
+    if not isinstance(given, dict) or kind not in forms.STEPS:
         return said
     offer = forms.STEPS[kind]
     lanes = [name for name, _ in offer.get("lanes", ())]

@@ -383,9 +383,21 @@ def by_path(definition: Json) -> dict[str, str]:
     return {path_of(path): step(said) for path, said in walk(definition.get("steps"))}
 
 
+def _begins(definition: Json) -> list[Json]:
+    """Its triggers, whatever stands in their place in an unfinished draft."""
+    said = definition.get("triggers")
+    return [each for each in said if isinstance(each, Mapping)] if isinstance(said, list) else []
+
+
+def symbol(definition: Json) -> str:
+    """The icon of what begins it."""
+    kind = next((kind for each in _begins(definition) for kind in each), "")
+    return str(forms.TRIGGERS[kind]["icon"]) if kind in forms.TRIGGERS else "bolt"
+
+
 def summary(definition: Json) -> str:
     """What begins it, in a line."""
-    told = [trigger(each) for each in definition.get("triggers") or ()]
+    told = [trigger(each) for each in _begins(definition)]
     return listed([told[0], *(each[:1].lower() + each[1:] for each in told[1:])], "or") if told else "Nothing begins it"
 
 
