@@ -9,6 +9,8 @@ from tests.automations.test_tending import ASKS, GREETS
 from tests.fixtures import wire
 from tests.fixtures.wire import Human
 
+from twinline.automations import service
+
 pytestmark = pytest.mark.anyio
 
 
@@ -146,6 +148,46 @@ async def test_a_keyword_starts_an_automation(bakery: Bakery) -> None:
     await bakery.types(ANA, "#sales")
     assert await bakery.goes_out() == ["Our prices: …"]
     assert "by a keyword from the phone" in (await bakery.log(ana))[-1]
+
+
+@pytest.mark.parametrize("by", ["keyword", "hand"])
+async def test_what_was_asked_before_is_no_answer_to_an_automation_that_is_started(bakery: Bakery, by: str) -> None:
+    made = await bakery.automation("Order", *ASKS, triggers=[{"api": {}}])
+    keywords = [{"word": "#order", "does": "start", "automation": made}]
+    await bakery.execute(
+        "INSERT INTO number_settings (number_id, phone_keywords) VALUES (%s, %s)", (bakery.number_id, Jsonb(keywords))
+    )
+    await bakery.types(ANA, "I'm here.")
+    bakery.clock.advance(seconds=20)
+    ana = await bakery.writes(ANA, "How much?")
+    bakery.clock.advance(seconds=20)
+    if by == "keyword":
+        await bakery.types(ANA, "#order")
+    else:
+        async with bakery.app.db.transaction() as tx:
+            now = bakery.clock.now()
+            await service.start(bakery.app, tx, bakery.number_id, ana, made, now, by="Anna", release=True)
+        await bakery.tend()
+    assert await bakery.goes_out() == ["Which bread?"]
+    bakery.clock.advance(seconds=20)
+    await bakery.writes(ANA, "Rye")
+    assert await bakery.goes_out() == ["Which bread?", "One Rye."]
+    await bakery.passes(hours=3)
+    assert await bakery.goes_out() == ["Which bread?", "One Rye."]
+
+
+async def test_a_keyword_whose_automation_is_gone_hands_the_chat_back_all_the_same(bakery: Bakery) -> None:
+    await bakery.automation("Greeting", GREETS)
+    keywords = [{"word": "#order", "does": "start", "automation": 99}]
+    await bakery.execute(
+        "INSERT INTO number_settings (number_id, phone_keywords) VALUES (%s, %s)", (bakery.number_id, Jsonb(keywords))
+    )
+    await bakery.types(ANA, "I'm here.")
+    bakery.clock.advance(seconds=20)
+    await bakery.writes(ANA, "Are you open?")
+    bakery.clock.advance(seconds=20)
+    await bakery.types(ANA, "#order")
+    assert await bakery.goes_out() == ["Hello! We open at seven."]
 
 
 async def test_a_keyword_while_nobody_spoke_disturbs_no_conversation(bakery: Bakery) -> None:

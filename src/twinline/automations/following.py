@@ -105,13 +105,14 @@ async def _commanded(app: App, tx: Tx, one: Commanded, now: datetime) -> None:
         after = (await speech.floors(tx, number_id, [contact]))[contact].since
         named = {"number": number_id, "contact": contact, "before": one.before.since, "after": after}
         await tx.execute(queries.GO_ON, named)
-    if one.command.kind == "release":
-        await tending.released(tx, number_id, [contact], now)
-        return None
-    found = await tending.named(tx, number_id, one.command.automation)
-    if found is None or found.definition is None:
-        return await tell(f"There is no automation “{one.command.automation}” to start.")
-    try:
-        await tending.start(app, tx, number_id, contact, found, Began(), "a keyword from the phone", now)
-    except Refused as refused:
-        await tell(f"“{found.name}” didn't start. {refused.refusal.text}")
+    if one.command.kind == "start":
+        found = await tending.named(tx, number_id, one.command.automation)
+        if found is None or found.definition is None:
+            await tell(f"There is no automation “{one.command.automation}” to start.")
+        else:
+            try:
+                await tending.start(app, tx, number_id, contact, found, Began(), "a keyword from the phone", now)
+            except Refused as refused:
+                await tell(f"“{found.name}” didn't start. {refused.refusal.text}")
+    await tending.released(tx, number_id, [contact], now)
+    return None

@@ -228,7 +228,10 @@ async def start(
     if talk.run_id is not None:
         desk.end(talk, f"“{automation.name}” was started.")
     desk.begin(talk, desk.program(automation.id, automation.version), automation.id, automation.version, given, by)
-    began = desk.acts[0].run_id
+    began, waits = desk.acts[0].run_id, desk.acts[-1].advance.waits
+    if talk.wamids and waits is not None and waits.kind != "time":
+        says = f"Left to “{automation.name}”, which was started: it was said before, so it answers nothing of that."
+        desk.forget(talk, Kind.PASSED, says)
     await desk.write()
     if refused := desk.refused.get(contact_id):
         raise refused
@@ -510,9 +513,9 @@ class _Desk:
     def _turn(self, talk: Talk) -> None:
         said = turn_of(talk.words, self.campaigns.get(talk.contact_id))
         if not said.wamids:
-            self._forget(talk, Kind.PASSED, "Left alone: it was taken back.")
+            self.forget(talk, Kind.PASSED, "Left alone: it was taken back.")
         elif talk.answered_by is not None:
-            self._forget(talk, Kind.ANSWERED, f"Left alone: {ANSWERED[talk.answered_by]}.")
+            self.forget(talk, Kind.ANSWERED, f"Left alone: {ANSWERED[talk.answered_by]}.")
         elif talk.holder(self.now) in floor.PEOPLE:
             self._wait_for_people(talk, talk.holder(self.now))
         elif talk.run_id is None or not self._goes_on(talk, said):
@@ -535,7 +538,7 @@ class _Desk:
         program = self.program(talk.automation_id, talk.version)
         if talk.since == talk.floor.since and talk.run_state == State.WAITING:
             if self.hear(talk, Answered(said)):
-                self._forget(talk)
+                self.forget(talk)
             elif talk.waits == "call":  # what comes next may be a question, but not the one that this answers
                 self._keep(talk, due_at=None, tried=False)
             else:
@@ -546,7 +549,7 @@ class _Desk:
             return False
         talk.since, talk.run_state = talk.floor.since, State.WAITING
         if self._hear(talk, Answered(said), "went on", Kind.RESUMED):
-            self._forget(talk)
+            self.forget(talk)
             return True
         self.end(talk, "A person took over.")
         return False
@@ -629,7 +632,7 @@ class _Desk:
             self.end(talk, f"“{listed.name}” began.")
         program = self.program(listed.id, listed.version)
         self.begin(talk, program, listed.id, listed.version, Began(happening.turn), by)
-        self._forget(talk)
+        self.forget(talk)
 
     def _left(self, talk: Talk, says: str, kind: Kind = Kind.PASSED, *, stays: bool = False) -> None:
         """Nothing begins. The turn waits for what begins when nobody has answered for a while, if there is any; else it
@@ -649,7 +652,7 @@ class _Desk:
         elif stays:
             self._keep(talk, due_at=None, tried=False)
         else:
-            self._forget(talk)
+            self.forget(talk)
         if not talk.tried or not later:
             self._log(talk, kind, says)
 
@@ -891,7 +894,7 @@ class _Desk:
             "contact_id": talk.contact_id, "due_at": due_at, "tried": tried, "gone": False
         }  # fmt: skip
 
-    def _forget(self, talk: Talk, kind: Kind | None = None, says: str = "") -> None:
+    def forget(self, talk: Talk, kind: Kind | None = None, says: str = "") -> None:
         self.turns[talk.contact_id] = {"contact_id": talk.contact_id, "due_at": None, "tried": False, "gone": True}
         if kind is not None:
             self._log(talk, kind, says)
