@@ -398,9 +398,12 @@ async def test_what_is_published_is_told_in_words_first(bakery: Bakery, browser:
     shown = (await browser.get(f"/automations/{one}/publish")).text
     assert "Any message" in shown
     assert "Turn it on" in shown
-    seen = {"draft_at": await draft_at(bakery, one)}
-    done = await browser.post(f"/automations/{one}/publish", data={"on": "yes", **seen})
+    done = await browser.post(f"/automations/{one}/publish", data={"draft_at": await draft_at(bakery, one)})
     assert "Version 1 is published" in done.text
+    assert "It is off, and answers nobody yet." in done.text
+    turned = await browser.post(f"/automations/{one}/enable", data={"on": "yes", "here": "yes"})
+    assert turned.url.path == f"/automations/{one}", "where the button stood"
+    assert "Turn it off" in turned.text
     changed = {**HELLO, "steps": [{"send": {"text": "Good morning"}}, {"wait": "10m"}]}
     async with bakery.app.db.transaction() as tx:
         await service.save(tx, bakery.organisation_id, one, changed, bakery.clock.now())

@@ -74,7 +74,10 @@ async def surroundings(tx: Tx, organisation_id: int, own: str) -> Surroundings:
     fields = await contacts.fields(tx, organisation_id)
     all_numbers = await numbers.numbers(tx, organisation_id)
     calls = [name for name, kind in here.connections.items() if kind == "http"]
-    tools = [("tag", "Tags"), ("set", "Fields"), ("assign", "Assign"), ("note", "Notes"), ("release", "To a person")]
+    tools = [
+        ("tag", "give tags"), ("set", "write fields"), ("assign", "assign the chat"), ("note", "leave notes"),
+        ("release", "hand to a person"), ("end", "end"),
+    ]  # fmt: skip
     offered = {
         "tags": [[tag, tag] for tag in here.tags],
         "fields": [[field.key, field.label] for field in fields],
@@ -82,7 +85,7 @@ async def surroundings(tx: Tx, organisation_id: int, own: str) -> Surroundings:
         "automations": [[name, name] for name in here.automations],
         "connections": [[name, f"{name} ({kind})"] for name, kind in here.connections.items()],
         "knowledge": [[name, name] for name in here.knowledge],
-        "tools": [*map(list, tools), ["end", "End"], *([f"call:{name}", f"Ask {name}"] for name in calls)],
+        "tools": [*map(list, tools), *([f"call:{name}", f"ask {name}"] for name in calls)],
         "campaigns": [[campaign, name or "Untitled"] for campaign, name in campaigns],
         "numbers": [[one.id, one.name] for one in all_numbers],
         "templates": [

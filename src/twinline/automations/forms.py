@@ -7,6 +7,7 @@ something else is caught by a test.
 
 A field's ``name`` is its key in the object; "" means the value itself (``wait: 10m``). ``show`` names another field and
 the values with which this one is shown. ``more`` puts it behind "More".
+``makes`` is what is made elsewhere where there is none to choose (``builder.MADE_AT``).
 """
 
 from typing import Any, Final
@@ -302,7 +303,7 @@ STEPS: Final[dict[str, Json]] = {
     ),
     "bot": _offer(
         "Hand to a bot", "robot", "Outside", "Another system writes the answers until it says it's done",
-        _field("connection", "Connection", "from", of="connections"),
+        _field("connection", "Connection", "from", of="connections", makes="connection"),
         _field("for", "At most for", "duration", optional=True),
         _field("timeout", "Wait for each answer", "duration", optional=True, more=True),
         initial={"connection": ""},
@@ -310,10 +311,10 @@ STEPS: Final[dict[str, Json]] = {
     ),
     "agent": _offer(
         "AI agent", "spark", "Outside", "A language model answers, within the limits you set",
-        _field("connection", "Connection", "from", of="connections"),
+        _field("connection", "Connection", "from", of="connections", makes="connection"),
         _field("instructions", "Instructions", "long", placeholders=True),
-        _field("knowledge", "Knowledge", "words", of="knowledge", optional=True),
-        _field("tools", "It may", "words", of="tools", optional=True),
+        _field("knowledge", "Knowledge", "many", of="knowledge", optional=True, makes="knowledge"),
+        _field("tools", "It may", "many", of="tools", optional=True),
         _field("approve", "Show me each answer before it goes out", "check", optional=True),
         _field("for", "At most for", "duration", optional=True),
         _field("budget", "Budget", "budget", optional=True, more=True),

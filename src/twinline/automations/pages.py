@@ -161,12 +161,13 @@ class _Pages:
 
     async def enable(self, request: Request) -> Response:
         async with request.form() as form:
-            on = form.get("on") == "yes"
+            on, here = form.get("on") == "yes", form.get("here") == "yes"
 
         async def doing(tx: Tx, organisation: int, automation: int, now: datetime) -> None:
             await service.enable(tx, organisation, automation, on, now, user_id=viewer_of(request).user_id)
 
-        return await self._do(request, doing)
+        own = f"/automations/{request.path_params['automation']}"
+        return await self._do(request, doing, own if here else "/automations")
 
     async def move(self, request: Request) -> Response:
         async with request.form() as form:
@@ -185,8 +186,8 @@ class _Pages:
 
         return await self._do(request, doing)
 
-    async def _do(self, request: Request, doing: Doing) -> Response:
-        """Something with an automation; then the list."""
+    async def _do(self, request: Request, doing: Doing, back: str = "/automations") -> Response:
+        """Something with an automation; then the page that it was done on."""
         viewer = writer_of(request, WRITERS_ONLY)
         try:
             async with self._app.db.transaction() as tx:
@@ -197,7 +198,7 @@ class _Pages:
             return await self._list(request, refused.refusal.says, 200 if request.headers.get("hx-request") else 409)
         if request.headers.get("hx-request"):
             return await self._list(request)
-        return see_other("/automations")
+        return see_other(back)
 
     async def copy(self, request: Request) -> Response:
         writer_of(request, WRITERS_ONLY)

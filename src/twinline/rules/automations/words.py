@@ -43,7 +43,8 @@ def short(text: str) -> str:
 
 
 def _listed(values: Sequence[Any]) -> str:
-    return " or ".join(f"“{value}”" for value in values)
+    named = [f"“{value}”" for value in values]
+    return " or ".join([", ".join(named[:-1]), named[-1]]) if len(named) > 1 else "".join(named)
 
 
 _MATCHES: Final = MappingProxyType(

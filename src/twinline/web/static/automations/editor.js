@@ -217,6 +217,11 @@ class Editor {
       const words = `Make the ${what}${names.length > 1 ? "s" : ""} ${names.join(" and ")}`;
       return h("button", { type: "button", class: "linklike", "data-make": what, "data-lacks": what }, words);
     }
+    return this.place(what, name);
+  }
+
+  /** A way to where such a thing is made, if there is one. */
+  place(what, name = "") {
     const [address, words] = given.made_at[what] ?? [];
     return address ? h("a", { class: "linklike", href: address.replace("{name}", name), "data-lacks": what }, words) : null;
   }

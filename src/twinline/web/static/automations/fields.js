@@ -68,6 +68,7 @@ export function field(spec, slot, editor, value) {
     label,
     control,
     spec.hint && h("p", { class: "hint" }, spec.hint),
+    spec.makes && !editor.options(spec.of).length && h("p", { class: "hint" }, "There is none yet. ", editor.place(spec.makes)),
     h("p", { class: "error", "data-problem": slot.path.join("/"), hidden: true }),
   );
 }
@@ -215,7 +216,7 @@ const WIDGETS = {
       slot.set(target.checked ? [...now, value] : now, "choice");
     };
     return h("div", { class: "day-chips", id }, options.length ? options.map(([value, words]) =>
-      h("label", {}, h("input", { type: "checkbox", checked: (slot.get() ?? []).includes(value), onchange: toggled(value) }), h("span", { class: "chip" }, words))) : h("span", { class: "muted small" }, "There is none yet."));
+      h("label", {}, h("input", { type: "checkbox", checked: (slot.get() ?? []).includes(value), onchange: toggled(value) }), h("span", { class: "chip" }, words))) : !spec.makes && h("span", { class: "muted small" }, "There is none yet."));
   },
 
   numbers(spec, slot, editor, id) {

@@ -58,7 +58,7 @@ export class Flow {
           this.editor.changed("choice");
           this.draw();
         } }, icon("plus"), "Only if …")),
-      h("p", { class: "error", "data-problem": "triggers", hidden: true }),
+      h("p", { class: doc.triggers.length ? "error" : "hint", "data-problem": "triggers", hidden: true }),
       when.length ? h("div", { class: "only-if" }, h("h3", {}, "Only"), conditions(when, ["when"], this.editor, { add: "And …" })) : null,
       catalogue.settings && this.settings(),
     );
