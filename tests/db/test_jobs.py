@@ -148,6 +148,22 @@ async def test_one_heartbeat_speaks_for_all_workers_of_the_process(app: App) -> 
         assert await app.db.value(SILENT) == 2
 
 
+async def test_nobody_beats_for_a_worker_that_does_not_want_to_any_more(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that ended in disorder is still registered; its jobs have to be found."""
+    now = 0.0
+    monkeypatch.setattr(jobs, "monotonic", lambda: now)
+    queue = jobs.engine(app.db.url, heartbeat=2.0)
+    async with queue.open_async():
+        lives, _ended = [await queue.job_manager.register_worker() for _ in range(2)]
+        for now in (2.0, 4.0, 6.0):
+            async with app.db.transaction() as tx:
+                await tx.execute(AGE)
+            await queue.job_manager.update_heartbeat(lives)
+            assert await app.db.value(SILENT) == (1 if now > 4 else 0)
+
+
 async def test_where_one_heart_fails_the_next_beats_for_all(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     queue = jobs.engine(app.db.url, heartbeat=LONG)
     async with queue.open_async():

@@ -193,27 +193,29 @@ class _Jobs(JobManager):
     def __init__(self, connector: _Bells, heartbeat: float) -> None:
         super().__init__(connector)
         self._heartbeat = heartbeat
-        self._workers: set[int] = set()  # of this process
-        self._beaten = 0.0  # when, in monotonic seconds
+        self._alive: dict[int, float] = {}  # workers of this process -> when each last wanted to beat
+        self._beaten = 0.0  # these are monotonic seconds
         self._periodic: dict[tuple[str, str], int] = {}  # task and id -> for which time it was deferred
 
     async def register_worker(self) -> int:
         worker = await super().register_worker()
-        self._workers.add(worker)
+        self._alive[worker] = monotonic()
         return worker
 
     async def unregister_worker(self, worker_id: int) -> None:
-        self._workers.discard(worker_id)
+        self._alive.pop(worker_id, None)
         await super().unregister_worker(worker_id)
 
     async def update_heartbeat(self, worker_id: int) -> None:
-        """One beats for all, unless one just has."""
+        """One beats for all that want to, unless one just has."""
         before, now = self._beaten, monotonic()
+        self._alive[worker_id] = now
         if now - before < self._heartbeat * 3 / 4:
             return
         self._beaten = now
         try:
-            await self.connector.execute_query_async(BEAT, workers=list(self._workers))
+            workers = [worker for worker, wanted in self._alive.items() if now - wanted <= 2 * self._heartbeat]
+            await self.connector.execute_query_async(BEAT, workers=workers)
         except BaseException:
             self._beaten = before
             raise
