@@ -1,5 +1,6 @@
 """The doors of the house: who gets in, what is checked on the way, and what a stranger may see."""
 
+import re
 from dataclasses import replace
 
 import httpx
@@ -244,6 +245,18 @@ async def test_a_number_is_shown_to_its_own_organisation_only(
     browser.http.cookies.clear()
     await browser.log_in("eve@example.com")
     assert (await browser.get(f"/numbers/{number_id}{page}")).status_code == 404
+
+
+async def test_a_number_that_was_disconnected_needs_no_typing_to_be_connected_again(
+    browser: Browser, number_id: int
+) -> None:
+    async with browser.app.db.transaction() as tx:
+        await tx.execute("UPDATE numbers SET state = 'disconnected' WHERE id = %s", (number_id,))
+    await browser.log_in()
+    page = await browser.get(f"/numbers/{number_id}")
+    link = re.search(r'href="([^"]+)">Connect again', page.text)
+    assert link is not None
+    assert 'value="+351210007788"' in (await browser.get(link[1])).text
 
 
 async def test_settings_of_a_number_are_saved(browser: Browser, number_id: int) -> None:

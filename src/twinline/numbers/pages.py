@@ -302,7 +302,7 @@ class _Wizard:
         """The first page for somebody who is logged in; the row is only made when it is sent."""
         viewer = administrator_of(request, ADMINISTRATORS_ONLY)
         if request.method == "GET":
-            return self._check_page(request, "/numbers/connect", {})
+            return self._check_page(request, "/numbers/connect", {"phone": request.query_params.get("phone")})
         seen = _seen(await request.form())
         known = await requirements.known_before(self._app, seen)
         if not _may_go_on(checklist(known)):

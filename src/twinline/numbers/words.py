@@ -76,7 +76,8 @@ def banners(number: Number, now: datetime) -> list[Banner]:
     if number.state in (Connection.OFFBOARDED, Connection.DISCONNECTED):
         because = lifecycle.explain(number.state_reason)
         tone, _ = state(number)
-        again = ("/numbers/connect", "Connect again") if number.state == Connection.DISCONNECTED else ("", "")
+        page = f"/numbers/connect?phone=%2B{number.display_phone}"
+        again = (page, "Connect again") if number.state == Connection.DISCONNECTED else ("", "")
         found.append(Banner(tone, because.says, because.do, *again))
     quiet = now - (number.phone_seen_at or now)
     if number.state == Connection.CONNECTED and quiet > QUIET_PHONE:
