@@ -178,6 +178,29 @@ async def test_another_type_of_message_leaves_nothing_of_the_one_before(bakery: 
     await expect(yaml).to_have_value(re.compile(r"type: image\n\s+link: https://shop.example/cake.jpg\n*$"))
 
 
+async def test_a_starter_is_mended_with_one_press_and_tried_in_the_evening(bakery: Bakery, page: Page) -> None:
+    await page.goto("/automations/new")
+    await page.get_by_role("button", name="Use New customer").click()
+    await expect(page.locator("#problems")).to_have_text("2 to mend")
+    await page.get_by_role("button", name="Make the fields “interest” and “email”").first.click()
+    await expect(page.locator("#problems")).to_have_text("Ready")
+    await expect(page.locator(".the-end")).to_contain_text("It begins anew when they come by an ad once more")
+
+    # On the number's clock, at an hour of one's own; and time goes on.
+    await page.get_by_label("It is", exact=True).fill("2026-11-23T21:00")
+    await expect(page.locator("#talk-zone")).to_have_text("Europe/Lisbon")
+    await page.get_by_role("button", name="They come by the ad").click()
+    talk = page.get_by_role("log", name="The conversation")
+    await expect(talk).to_contain_text("Waits for an answer until 23 Nov, 23:00.")
+    await page.get_by_label("Wait: how many").fill("3")
+    await page.get_by_role("button", name="Let it pass").click()
+    await expect(talk).to_contain_text("3 hours later: Tue 24 Nov, 00:00")
+    await expect(talk).to_contain_text("Handed to a person: Began to ask for an offer, and didn't go on.")
+    await expect(page.get_by_label("It is", exact=True)).to_have_value("2026-11-24T00:00")
+    await page.get_by_label("It is", exact=True).fill("2026-11-23T08:00")
+    await expect(talk).to_be_empty()
+
+
 async def test_of_two_tabs_the_second_is_told_and_keeps_what_it_wrote(bakery: Bakery, page: Page) -> None:
     made = await bakery.automation("Greeting", {"send": {"text": "Hello"}})
     other = await page.context.new_page()

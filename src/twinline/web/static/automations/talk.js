@@ -66,9 +66,16 @@ export class Talk {
     }
     this.begin();
     this.began = value;
-    const said = await this.ask({ look: true });
-    if (said) this.tick(said.clock);
-    else this.began = undefined;
+    await this.look();
+  }
+
+  /** Asks what the clock says in the beginning; what is played next waits for it. */
+  look() {
+    this.looking = this.ask({ look: true }).then((said) => {
+      if (said) this.tick(said.clock);
+      else this.began = undefined;
+    });
+    return this.looking;
   }
 
   begin() {
@@ -81,12 +88,15 @@ export class Talk {
   async again() {
     this.begin();
     this.form.elements.text.focus();
-    const said = await this.ask({ look: true });
-    if (said) this.tick(said.clock);
+    await this.look();
   }
 
   async play(given) {
+    await this.looking;
+    if (this.playing) return;
+    this.playing = true;
     const answer = await this.ask({ state: this.state, ...given });
+    this.playing = false;
     if (!answer) return;
     this.state = answer.state;
     for (const old of this.log.querySelectorAll("[data-choice]")) old.disabled = true;
@@ -98,8 +108,6 @@ export class Talk {
   }
 
   async ask(given) {
-    if (this.playing) return null;
-    this.playing = true;
     this.root.classList.add("playing");
     try {
       const { text } = await ask(this.address, {
@@ -112,7 +120,6 @@ export class Talk {
       this.at.value = this.now;
       return null;
     } finally {
-      this.playing = false;
       this.root.classList.remove("playing");
     }
   }
