@@ -12,6 +12,7 @@ from tests.sending.conftest import Shop, clock, meta, shop
 from twinline.automations import agent, approvals, knowledge, outside
 from twinline.automations.outside import Again, Failed
 from twinline.contacts import service as contacts
+from twinline.rules.refusal import Refused
 
 __all__ = ["clock", "meta", "shop"]
 
@@ -187,6 +188,20 @@ async def test_an_answer_waits_for_a_person_and_goes_out_once(shop: Shop) -> Non
         assert (await _decide(far, await _held(far), approve=False)).state == "declined"
         await shop.drain()
     assert far.shop.meta.texts == ["It is ready, Ana."]
+
+
+@pytest.mark.parametrize("words", ["", "  \n", "long" * 1025])
+async def test_words_that_are_no_message_are_given_back_and_the_answer_goes_on_waiting(shop: Shop, words: str) -> None:
+    async with abroad(shop, completion()) as far:
+        await _brain(far)
+        one = await _held(far)
+        with pytest.raises(Refused):
+            await _decide(far, one, text=words)
+        async with shop.app.db.transaction() as tx:
+            assert (await approvals.found(tx, one.number_id, one.id)).state == "waiting"
+        assert (await _decide(far, one, approve=False, text=words)).state == "declined"
+        await shop.drain()
+    assert far.shop.meta.texts == []
 
 
 async def test_an_answer_that_waits_is_dropped_when_another_conversation_has_begun(shop: Shop) -> None:

@@ -556,6 +556,11 @@ async def test_an_answer_that_waits_is_seen_in_its_chat_and_goes_out_when_somebo
     chat = f"/inbox/{bakery.number_id}/{ana}"
     assert "“Agent” would say:" in (await browser.get(f"{chat}/state")).text
     assert "would say" not in (await browser.post(f"{chat}/approvals/{first}/send")).text
+    cleared = await browser.post(
+        f"/automations/approvals/{bakery.number_id}/{second}", data={"approve": "yes", "text": " "}
+    )
+    assert "The message is empty." in cleared.text
+    assert "Yes, until noon." in cleared.text
     await bakery.types(BEA, "I'll call you.")
     late = await browser.post(
         f"/automations/approvals/{bakery.number_id}/{second}", data={"approve": "yes", "text": "Yes, until noon."}

@@ -620,6 +620,8 @@ async def decide_approval(app: Here, number_id: RunNumber, approval_id: Id, deci
             one = await approvals.decide(app, tx, number_id, approval_id, decision.approve, None, decision.text)
         except NotThere as error:
             raise _unknown("approval", error) from error
+        except Refused as refused:
+            raise _told(refused) from refused
     return Approval.model_validate(one)
 
 

@@ -17,6 +17,7 @@ from twinline.automations.outside import Errand
 from twinline.contacts.models import Named
 from twinline.db import Tx
 from twinline.mirror import events, turn
+from twinline.rules import messages
 from twinline.rules.refusal import Refused
 from twinline.sending import service as sending
 from twinline.sending.models import Draft, Lane
@@ -132,14 +133,17 @@ async def decide(
 ) -> Approval:
     """Sends it, as it is or in other words (``text``), or declines it; deciding twice changes nothing.
 
-    What can't go out any more is dropped, which the answer's ``state`` and ``why`` say. Raises NotThere.
+    What can't go out any more is dropped, which the answer's ``state`` and ``why`` say. Raises NotThere, and Refused
+    when the words are no message: it goes on waiting.
     """
     await turn.take(tx, [number_id])
     now = app.clock.now()
     one = await found(tx, number_id, approval_id)
     if one.state != "waiting":
         return one
-    words = (text or "").strip() or one.text
+    words = one.text if text is None else text.strip()
+    if approve and (refusal := messages.problem("text", words)):
+        raise Refused(refusal)
     state, why, outbox_id = "declined", "", None
     if approve:
         untouched = await tx.value(UNTOUCHED, {"number": number_id, "id": approval_id})

@@ -17,6 +17,7 @@ from twinline.accounts import queries as accounts
 from twinline.accounts.gate import administrator_of, viewer_of, writer_of
 from twinline.app import App
 from twinline.automations import approvals, builder, forms, known, notation, queries, service, starters, views, words
+from twinline.automations.approvals import Approval
 from twinline.automations.forms import CATALOGUE
 from twinline.automations.models import Automation, NoSuchAutomation, Overtaken, Run
 from twinline.automations.problems import Unfit
@@ -25,7 +26,7 @@ from twinline.contacts.models import ContactError
 from twinline.db import Tx
 from twinline.kit.html import environment, render, see_other
 from twinline.numbers import queries as numbers
-from twinline.rules.refusal import Refused
+from twinline.rules.refusal import Refusal, Refused
 from twinline.sending import handles
 from twinline.sending import service as sending
 
@@ -471,12 +472,14 @@ class _Pages:
     async def approvals(self, request: Request) -> Response:
         return await self._approvals(request)
 
-    async def _approvals(self, request: Request, decided: Any = None) -> Response:
+    async def _approvals(
+        self, request: Request, decided: Approval | None = None, refused: Refusal | None = None
+    ) -> Response:
         viewer = viewer_of(request)
         async with self._app.db.transaction() as tx:
             found = await approvals.waiting(tx, viewer.organisation_id, limit=50)
             asked = await views.last_words(tx, [(each.number_id, each.contact_id) for each in found])
-        return render(request, "automations/approvals.html", found=found, asked=asked, decided=decided)
+        return render(request, "automations/approvals.html", found=found, asked=asked, decided=decided, refused=refused)
 
     async def decide(self, request: Request) -> Response:
         viewer = writer_of(request, "Your role may read but not answer. Ask an owner or administrator.")
@@ -486,9 +489,10 @@ class _Pages:
         async with self._app.db.transaction() as tx:
             if await numbers.number(tx, viewer.organisation_id, number_id) is None:
                 raise HTTPException(404)
-            decided = await approvals.decide(
-                self._app, tx, number_id, approval_id, approve, viewer.user_id, text or None
-            )
+            try:
+                decided = await approvals.decide(self._app, tx, number_id, approval_id, approve, viewer.user_id, text)
+            except Refused as refused:
+                return await self._approvals(request, refused=refused.refusal)
         return await self._approvals(request, decided)
 
 

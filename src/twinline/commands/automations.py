@@ -26,6 +26,7 @@ from twinline.operate import OperatorError
 from twinline.rules import floor as floors
 from twinline.rules.automations.program import duration
 from twinline.rules.floor import Holder
+from twinline.rules.refusal import Refused
 from twinline.sending import service as sending
 from twinline.sending import speech
 from twinline.settings import Settings
@@ -426,7 +427,7 @@ async def _approvals(settings: Settings, organisation: int | None) -> list[str]:
 @automation_cli.command("approve")
 def approve(
     approval: Annotated[int, typer.Argument(help="Its id, as `twinline automation approvals` shows it.")],
-    text: Annotated[str, typer.Option(help="What goes out instead.")] = "",
+    text: Annotated[str | None, typer.Option(help="What goes out instead.")] = None,
     organisation: Organisation = None,
     data: Data = None,
 ) -> None:
@@ -441,10 +442,10 @@ def decline(
     data: Data = None,
 ) -> None:
     """Let an answer not go out."""
-    _decide(approval, False, "", organisation, data)
+    _decide(approval, False, None, organisation, data)
 
 
-def _decide(approval: int, approve: bool, text: str, organisation: int | None, data: Path | None) -> None:
+def _decide(approval: int, approve: bool, text: str | None, organisation: int | None, data: Path | None) -> None:
     one = shell.run(_decided, shell.settings(data), organisation, approval, approve, text)
     typer.echo(f"{one.state}{': ' + one.why if one.why else ''}")
     if approve and one.state != "sent":
@@ -452,13 +453,16 @@ def _decide(approval: int, approve: bool, text: str, organisation: int | None, d
 
 
 async def _decided(
-    settings: Settings, organisation: int | None, approval: int, approve: bool, text: str
+    settings: Settings, organisation: int | None, approval: int, approve: bool, text: str | None
 ) -> approvals.Approval:
     async with _of(settings, organisation) as (app, tx, owner):
         found = [one for one in await approvals.waiting(tx, owner, limit=1000) if one.id == approval]
         if not found:
             raise OperatorError(f"No answer {approval} waits. `twinline automation approvals` shows those that do.")
-        return await approvals.decide(app, tx, found[0].number_id, approval, approve, None, text or None)
+        try:
+            return await approvals.decide(app, tx, found[0].number_id, approval, approve, None, text)
+        except Refused as refused:
+            raise OperatorError(refused.refusal.says) from refused
 
 
 # --- what they share --------------------------------------------------------------------------------------------------

@@ -42,6 +42,20 @@ export async function ask(address, options = {}) {
   return { text, response };
 }
 
+/** Whether somebody is at a field of this, or has left something in one. */
+export function filledIn(part) {
+  const first = (options) => Math.max(0, [...options].findIndex((one) => one.defaultSelected));
+  const changed = (field) => (field.options ? field.selectedIndex !== first(field.options) : field.value !== field.defaultValue);
+  const fields = [...part.querySelectorAll("input:not([type=hidden]), select, textarea")];
+  return fields.some((field) => field === document.activeElement || changed(field));
+}
+
+// A part that keeps itself fresh waits while somebody writes in it.
+document.body.addEventListener("htmx:beforeRequest", (event) => {
+  const cause = event.detail.requestConfig.triggeringEvent?.type ?? "";
+  if (cause.startsWith("live:") && filledIn(event.target)) event.preventDefault();
+});
+
 document.body.addEventListener("toast", (event) => toast(event.detail.value));
 document.body.addEventListener("htmx:sendError", () => toast("Twinline can't be reached. Check your connection.", "danger"));
 document.body.addEventListener("htmx:responseError", (event) => {

@@ -1,6 +1,6 @@
 // One open chat: its bubbles, in order whatever comes when; where the reader is; what hangs on a bubble.
 
-import { ask, fragment, toast } from "./app.js";
+import { ask, filledIn, fragment, toast } from "./app.js";
 import { Composer } from "./composer.js";
 import { voices } from "./media.js";
 import "./js/countdown.js";
@@ -459,14 +459,6 @@ export class Thread {
       toast(error.message, "danger");
     }
   }
-}
-
-/** Whether somebody is at a field of this, or has left something in one. */
-function filledIn(part) {
-  const first = (options) => Math.max(0, [...options].findIndex((one) => one.defaultSelected));
-  const changed = (field) => (field.options ? field.selectedIndex !== first(field.options) : field.value !== field.defaultValue);
-  const fields = [...part.querySelectorAll("input:not([type=hidden]), select")];
-  return fields.some((field) => field === document.activeElement || changed(field));
 }
 
 const wamidOf = (bubble) => bubble.id.slice("m-".length);
