@@ -9,6 +9,7 @@ seconds; every task here may be repeated. When the database goes away, a worker 
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import procrastinate
@@ -133,11 +134,25 @@ async def run_waiting(app: App, *queues: str) -> None:
 
 
 async def _recover(app: App) -> None:
-    """Jobs of a worker that died are run again."""
+    looked = app.clock.now()
     while True:
-        try:
-            for task in await jobs.recover(app.db, STALLED_AFTER):
-                logger.warning("job_recovered", task=task)
-        except Exception as error:
-            logger.error("recovery_failed", error=type(error).__name__)
+        looked = await look_for_stalled(app, looked)
         await asyncio.sleep(RECOVER_EVERY)
+
+
+async def look_for_stalled(app: App, before: datetime) -> datetime:
+    """Jobs of a worker that died are run again; answers when it looked, for the next time.
+
+    If the last look, ``before``, is long ago, this machine was asleep, and its own workers are those that look dead:
+    then they show signs of life first.
+    """
+    now = app.clock.now()
+    if now - before > timedelta(seconds=STALLED_AFTER / 2):
+        logger.info("was_asleep", seconds=int((now - before).total_seconds()))
+        return now
+    try:
+        for task in await jobs.recover(app.db, STALLED_AFTER):
+            logger.warning("job_recovered", task=task)
+    except Exception as error:
+        logger.error("recovery_failed", error=type(error).__name__)
+    return now

@@ -259,6 +259,17 @@ async def test_a_job_whose_worker_is_forgotten_is_recovered(shop: Shop) -> None:
     assert await statuses(shop) == {"orphan": "todo"}
 
 
+async def test_a_machine_that_was_asleep_lets_its_own_workers_show_signs_of_life_first(shop: Shop) -> None:
+    await stalled(shop, "its own")
+    looked = shop.clock.now()
+    shop.clock.advance(seconds=20)
+    looked = await worker.look_for_stalled(shop.app, looked)
+    assert await statuses(shop) == {"its own": "doing"}
+    shop.clock.advance(seconds=2)
+    await worker.look_for_stalled(shop.app, looked)
+    assert await statuses(shop) == {"its own": "todo"}
+
+
 async def test_of_one_queueing_lock_one_job_is_left_waiting(shop: Shop) -> None:
     await stalled(shop, "first", queueing_lock="q")
     await stalled(shop, "second", queueing_lock="q")
