@@ -216,6 +216,25 @@ async def test_a_bot_speaks_tags_and_hands_over(bakery: Bakery) -> None:
         assert run.state == "ended"
 
 
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"assign": "nobody@nowhere"}, "assign: there is no user “nobody@nowhere” here."),
+        ({"fields": {"planet": "Mars"}}, "planet"),
+        ({"tags": {"add": ["a,b"]}}, "“a,b” can't be a tag"),
+    ],
+)
+async def test_of_an_answer_that_cant_be_done_as_a_whole_nothing_is_done(bakery: Bakery, more: Any, why: str) -> None:
+    async with reaching(bakery, {"messages": [{"text": "Which cake?"}], **more}) as far:
+        await far.connect("bot", "Helper")
+        await far.automation("Cakes", {"bot": {"connection": "Helper", "failed": [{"send": {"text": "One moment."}}]}})
+        contact = await far.writes(ANA, "A cake, please")
+        await far.errands()
+        assert await far.goes_out() == ["One moment."]
+        assert any("“Cakes” got no answer: the bot's answer can't be used" in one and why in one
+                   for one in await far.log(contact))  # fmt: skip
+
+
 async def test_a_connection_that_is_gone_fails_plainly(bakery: Bakery) -> None:
     async with reaching(bakery, {}) as far:
         failed = [{"send": {"text": "One moment."}}]

@@ -259,6 +259,13 @@ async def test_what_it_does_beside_talking(bakery: Bakery) -> None:
     assert "From Lisbon" in await bakery.log(ana)
 
 
+async def test_a_chat_that_cant_be_assigned_is_said_to_be_left_as_it_was(bakery: Bakery) -> None:
+    await bakery.automation("Lead", {"assign": {"to": "gone@example.com"}}, {"send": {"text": "Noted."}})
+    ana = await bakery.writes(ANA, "Hi")
+    assert await bakery.goes_out() == ["Noted."]
+    assert "There is no user “gone@example.com” here, so the chat is assigned as it was." in await bakery.log(ana)
+
+
 async def test_one_starts_another(bakery: Bakery) -> None:
     await bakery.automation("Menu", {"start": {"automation": "Order"}})
     await bakery.automation("Order", *ASKS, triggers=[{"api": {}}])

@@ -15,12 +15,17 @@ from typing import Annotated, Any, Final
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from twinline.accounts import queries as accounts
 from twinline.app import App
 from twinline.automations import outside, schema
 from twinline.automations.outside import Errand, Failed
 from twinline.automations.schema import Unfit
+from twinline.contacts import queries as contacts
+from twinline.contacts.models import ContactError
+from twinline.contacts.service import as_row, tag_names
 from twinline.db import Tx
 from twinline.rules import webhooks
+from twinline.rules.automations.run import NOBODY
 
 VERSION: Final = 1
 TOLD: Final = 20  # messages of the chat that a bot is told
@@ -105,6 +110,19 @@ def read(answer: Any) -> dict[str, Any]:
     return {**outside.empty(), **done, "messages": messages, "release": note if said.release else None}
 
 
+async def check(tx: Tx, one: Errand, wanted: Mapping[str, Any]) -> None:
+    """Raises Failed where it wants something done for which there is nobody, or nothing, here."""
+    fields = {field.key: field for field in await contacts.fields(tx, one.organisation_id)}
+    users = {user.email for user in await accounts.users(tx, one.organisation_id)}
+    try:
+        as_row(one.contact_id, {"fields": wanted["fields"]}, fields)
+        tag_names([*wanted["tags"]["add"], *wanted["tags"]["remove"]])
+    except ContactError as error:
+        raise Failed(f"The bot's answer can't be used: {error}") from None
+    if wanted["assign"] and wanted["assign"] != NOBODY and wanted["assign"].lower() not in users:
+        raise Failed(f"The bot's answer can't be used: assign: there is no user “{wanted['assign']}” here.")
+
+
 # --- asking it ------------------------------------------------------------------------------------------------------
 
 
@@ -129,7 +147,10 @@ async def ask(app: App, one: Errand) -> dict[str, Any]:
         content=body,
         timeout=one.timeout,
     )
-    return read(outside.body_of(answer))
+    wanted = read(outside.body_of(answer))
+    async with app.db.transaction() as tx:
+        await check(tx, one, wanted)
+    return wanted
 
 
 def _told(one: Errand, history: list[Spoken], now: datetime) -> Mapping[str, Any]:

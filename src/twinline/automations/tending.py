@@ -48,7 +48,7 @@ from twinline.automations.outside import Errand
 from twinline.campaigns import following as campaigns
 from twinline.campaigns.zones import zone_of
 from twinline.contacts import service as contacts
-from twinline.contacts.models import ContactError
+from twinline.contacts.models import ContactError, NotThere
 from twinline.db import Database, Tx, as_json
 from twinline.db.jobs import defer
 from twinline.mirror import events, turn
@@ -854,7 +854,8 @@ class _Desk:
                 elif isinstance(effect, Assign):
                     rows = as_json([{"contact_id": contact, "email": effect.to}])
                     named = {"number": number_id, "organisation": self.place.organisation_id, "rows": rows}
-                    await self.tx.execute(queries.ASSIGN, named)
+                    if not await self.tx.execute(queries.ASSIGN, named):
+                        raise NotThere(f"There is no user “{effect.to}” here, so the chat is assigned as it was.")
             except ContactError as error:
                 self._log(act.talk, Kind.NOTE, str(error), act.automation_id, act.run_id)
 
