@@ -145,6 +145,29 @@ async def test_what_a_number_goes_by(program: Program) -> None:
         assert refusal(await program.http.patch(where, json=wrong), 422)["code"].startswith("automation.")
 
 
+@pytest.mark.parametrize("which", [9999, "Nope", True, [1]])
+async def test_a_number_doesnt_go_by_what_there_isnt(program: Program, which: Any) -> None:
+    where = f"{program.base}/automations/settings"
+    word = {"word": "#sales", "does": "start", "automation": which}
+    error = refusal(await program.http.patch(where, json={"phone_keywords": [word]}), 422)
+    assert error["code"] == "automation.keyword"
+    assert "“#sales” starts an automation" in error["message"]
+    assert "and there is none" in error["message"]
+    error = refusal(await program.http.patch(where, json={"language": "xx-nonsense"}), 422)
+    assert error["code"] == "automation.language"
+    assert "“xx-nonsense” can't be the language" in error["message"]
+    assert (await program.http.patch(where, json={"language": "pt-br"})).json()["language"] == "pt_BR"
+
+
+async def test_a_keyword_outlives_its_automation_without_holding_up_the_rest(program: Program) -> None:
+    where = f"{program.base}/automations/settings"
+    made = (await program.posts("/v1/automations", {"definition": GREETING, "publish": True}))["id"]
+    words = [{"word": "#sales", "does": "start", "automation": made}]
+    assert (await program.http.patch(where, json={"phone_keywords": words})).json()["phone_keywords"] == words
+    await program.http.delete(f"/v1/automations/{made}")
+    assert (await program.http.patch(where, json={"pause": 60})).json()["phone_keywords"] == words
+
+
 async def test_connections_never_show_what_they_prove_themselves_with(program: Program, shop: Shop) -> None:
     new = {
         "kind": "http",
@@ -197,6 +220,8 @@ async def test_what_agents_may_read(program: Program) -> None:
     assert [one["name"] for one in (await program.gets("/v1/knowledge"))["knowledge"]] == ["House"]
     error = refusal(await program.http.put("/v1/knowledge", json={**reading, "text": " "}), 422)
     assert error["code"] == "knowledge.unusable"
+    error = refusal(await program.http.put("/v1/knowledge", json={**reading, "language": "klingon"}), 422)
+    assert "“klingon” can't be the language" in error["message"]
     assert (await program.http.delete(f"/v1/knowledge/{source['id']}")).status_code == 204
     assert (await program.gets("/v1/knowledge"))["knowledge"] == []
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from twinline.accounts import service as accounts
 from twinline.automations.connections import NotThere, Unusable
+from twinline.contacts import conditions
 from twinline.db import Tx, as_json
 
 LONGEST_NAME: Final = 60
@@ -131,7 +132,11 @@ async def put(
     if len(text) > LONGEST:
         raise Unusable(f"The text has more than {LONGEST:,} characters. Divide it into several.")
     named = {"organisation": organisation_id, "user": user_id, "now": now}
-    spoken = LANGUAGES.get(language.strip().lower()[:2], PLAIN)
+    try:
+        spoken = LANGUAGES.get(conditions.language(language).partition("_")[0], PLAIN) if language.strip() else PLAIN
+    except ValueError as error:
+        says = f"“{language[:20]}” can't be the language. Give a code like pt or en, or none."
+        raise Unusable(says) from error
     source_id = int(await tx.value(PUT, {**named, "name": name, "language": spoken, "text": text}))
     if await tx.value(COUNT, named) > MOST:
         raise Unusable(f"There are {MOST} texts already. Remove one that isn't needed any more.")

@@ -16,6 +16,7 @@ from twinline.automations import queries, schema, tending, timing
 from twinline.automations.models import Automation, Kind, NoSuchAutomation, Overtaken, Settings, refuse
 from twinline.automations.outside import Errand
 from twinline.campaigns import routing
+from twinline.contacts import conditions
 from twinline.db import Tx, as_json
 from twinline.mirror import events, turn
 from twinline.rules.automations import keywords
@@ -281,16 +282,32 @@ async def set_settings(
     except ValueError as error:
         raise refuse("hours", str(error), "Correct the business hours.") from error
     if chosen.zone and chosen.zone not in available_timezones():
-        raise refuse("zone", f"There is no time zone {chosen.zone!r}.", "Choose one like Europe/Lisbon.")
-    if problem := keywords.problem(chosen.phone_keywords):
+        raise refuse("zone", f"There is no time zone “{chosen.zone}”.", "Choose one like Europe/Lisbon.")
+    if problem := keywords.problem(chosen.phone_keywords) or await _missing(tx, number_id, chosen):
         raise refuse("keyword", problem, "Correct the words that are typed on the phone.")
+    try:
+        spoken = conditions.language(chosen.language) if chosen.language.strip() else ""
+    except ValueError as error:
+        says = f"“{chosen.language[:20]}” can't be the language."
+        raise refuse("language", says, "Give one like es or pt_BR, or leave it empty.") from error
     if not timedelta() <= chosen.pause <= LONGEST_PAUSE:
         raise refuse("pause", "The pause after a reply is between nothing and seven days.", "Choose another length.")
-    await queries.keep_settings(tx, number_id, replace(chosen, language=chosen.language.strip()))
+    await queries.keep_settings(tx, number_id, replace(chosen, language=spoken))
     detail = {"number": number_id, "pause": chosen.pause.total_seconds(), "zone": chosen.zone}
     await accounts.record(tx, organisation_id, user_id, "number.automations", detail, now)
     await timing.wind(tx, organisation_id, now)
     await events.publish(tx, {number_id: {"number": True}}, now)
+
+
+async def _missing(tx: Tx, number_id: int, chosen: Settings) -> str | None:
+    """That a new keyword starts what there isn't. One that stands already may outlive its automation."""
+    before = (await settings_of(tx, number_id)).phone_keywords
+    for one in chosen.phone_keywords:
+        if one["does"] == "start" and one not in before:
+            found = await tending.named(tx, number_id, one["automation"])
+            if found is None or found.archived_at is not None:
+                return f"The keyword “{one['word']}” starts an automation “{one['automation']}”, and there is none."
+    return None
 
 
 # --- what others choose from ------------------------------------------------------------------------------------------

@@ -176,7 +176,7 @@ async def rescue(app: App) -> None:
 async def named(tx: Tx, number_id: int, name: Any) -> Automation | None:
     """The automation that a keyword means, by its id or its name."""
     organisation = await tx.value(queries.ORGANISATION_OF, {"number": number_id})
-    if isinstance(name, int):
+    if type(name) is int:
         return await queries.automation(tx, organisation, name)
     return await queries.automation_named(tx, organisation, str(name))
 
