@@ -103,7 +103,7 @@ async def test_it_uses_the_tools_of_its_step_with_values_that_there_are(shop: Sh
         results = [message["content"] for message in second.json["messages"] if message["role"] == "tool"]
         assert results[0] == results[2] == "Done."
         assert "one of vip" in results[1]
-        assert "'value' is missing" in results[3]
+        assert "“value” is missing" in results[3]
         assert json.loads(results[4])["status"] == "baked"
         results = [message["content"] for message in third.json["messages"] if message["role"] == "tool"][5:]
         assert results[:2] == ["There is no such tool.", "The arguments aren't JSON."]

@@ -195,7 +195,7 @@ async def test_connections_never_show_what_they_prove_themselves_with(program: P
         {"url": "http://shop.example.com"},
         {"url": "https://10.0.0.1/"},
         {"url": "https://shop.example.com/{{vars.x}}"},
-        {"name": "Helper"},
+        {"name": "helper"},
         {"headers": {"Host": "x"}},
         {"headers": {"X": "a\r\nb"}},
         {"tool": {"description": ""}},

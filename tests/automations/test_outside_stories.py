@@ -243,4 +243,4 @@ async def test_a_connection_that_is_gone_fails_plainly(bakery: Bakery) -> None:
         await far.errands()
         assert await far.goes_out() == ["One moment."]
         [run] = await far.runs(contact)
-        assert any("no connection 'Helper'" in str(said) for _, said in run.trace)
+        assert any("no connection “Helper”" in str(said) for _, said in run.trace)

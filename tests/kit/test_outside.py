@@ -116,6 +116,10 @@ def test_an_address_in_another_wrapping_is_judged_alike(address: object) -> None
         ("https://hooks.example/" + "x" * 3000, Why.URL),
         ("https://\x00/", Why.URL),
         ("https://hooks.example:99999999/", Why.URL),
+        ("https://hooks.example:0/", Why.URL),
+        ("https://exa mple.com/", Why.URL),
+        ("https://exa%20mple.com/", Why.URL),
+        ("https://hooks..example/", Why.URL),
         ("https://127.0.0.1/x", Why.FORBIDDEN),
         ("https://[::1]/x", Why.FORBIDDEN),
         ("https://[::ffff:10.0.0.1]:8443/x", Why.FORBIDDEN),
@@ -126,6 +130,13 @@ def test_what_is_plainly_wrong_is_told_at_once(url: str, why: Why) -> None:
     with pytest.raises(OutsideError) as caught:
         Outside().check(url)
     assert caught.value.why is why
+
+
+def test_a_port_that_there_isnt_is_told_as_such_and_names_of_any_script_are_taken() -> None:
+    with pytest.raises(OutsideError, match="port in the address has to be between 1 and 65535"):
+        Outside().check("https://hooks.example:99999/")
+    for host in ("münchen.de", "a_b.example", "hooks.example.", "HOOKS.example", "xn--mnchen-3ya.de"):
+        assert Outside().check(f"https://{host}:65535/ü?x=a b").port == 65535
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.1", "0", "localhost"])

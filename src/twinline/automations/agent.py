@@ -242,7 +242,7 @@ async def _known(app: App, tx: Tx, one: Errand) -> Known:
             except Unusable as error:
                 raise Failed(str(error)) from error
             if there.tool is None:
-                raise Failed(f"The connection {there.name!r} doesn't say how an agent may use it.")
+                raise Failed(f"The connection “{there.name}” doesn't say how an agent may use it.")
             calls[tool] = there
     return Known(
         [tag.name for tag in await contacts.tags(tx, one.organisation_id)],
@@ -382,17 +382,17 @@ def _unfit(given: Any, shape: Mapping[str, Any]) -> str:
     if not isinstance(given, Mapping):
         return "The arguments have to be an object."
     if unknown := sorted(set(given) - set(shape["properties"])):
-        return f"There is no argument {unknown[0]!r}."
+        return f"There is no argument “{unknown[0]}”."
     if missing := [name for name in shape["required"] if name not in given]:
-        return f"The argument {missing[0]!r} is missing."
+        return f"The argument “{missing[0]}” is missing."
     for name, value in given.items():
         wanted = shape["properties"][name]
         values = value if wanted["type"] == "array" and isinstance(value, list) else [value]
         allowed = wanted.get("items", wanted).get("enum")
         if not all(isinstance(one, str) and len(one) <= LONGEST_VALUE for one in values):
-            return f"{name!r} has to be text of at most {LONGEST_VALUE} characters."
+            return f"“{name}” has to be text of at most {LONGEST_VALUE} characters."
         if allowed is not None and not set(values) <= set(allowed):
-            return f"{name!r} can only be one of {', '.join(allowed)}."
+            return f"“{name}” can only be one of {', '.join(allowed)}."
     return ""
 
 

@@ -110,7 +110,10 @@ SELECT {COLUMNS} FROM connections WHERE organisation_id = %(organisation)s AND k
 """
 OF_KINDS = "SELECT name, kind FROM connections WHERE organisation_id = %(organisation)s"
 TAKEN = """
-SELECT EXISTS (SELECT FROM connections WHERE organisation_id = %(organisation)s AND name = %(name)s AND id <> %(id)s)
+SELECT EXISTS (
+    SELECT FROM connections
+    WHERE organisation_id = %(organisation)s AND lower(name) = lower(%(name)s) AND id <> %(id)s
+)
 """
 INSERT = """
 INSERT INTO connections (organisation_id, kind, name, url, model, tool, secret, headers, made_by, made_at, changed_at)
@@ -163,7 +166,7 @@ async def opened(app: App, tx: Tx, organisation_id: int, kind: str, name: str) -
     """The connection that a definition names, with its secrets. Raises NotThere, VaultError."""
     row = await tx.one(_Row, NAMED, {"organisation": organisation_id, "kind": kind, "name": name})
     if row is None:
-        raise NotThere(f"There is no connection {name!r} of this kind any more.")
+        raise NotThere(f"There is no connection “{name}” of this kind any more.")
     secret = app.vault.unseal(row.secret) if row.secret else None
     tool = Tool(**row.tool) if row.tool else None
     return Opened(row.kind, row.name, row.url, row.model, tool, secret, _headers_of(app, row))
@@ -195,7 +198,7 @@ async def create(
         secret = signing_secret()
     row = {**_checked(app, kind, name, url, model, tool), **_sealed(app, kind, secret, headers or {})}
     if await tx.value(TAKEN, {**named, **row, "id": 0}):
-        raise Unusable(f"There is a connection {row['name']!r} already: choose another name.")
+        raise Unusable(f"There is a connection “{row['name']}” already: choose another name.")
     made = int(await tx.value(INSERT, {**named, **row}))
     await _record(tx, organisation_id, user_id, "created", made, row["name"], now)
     return made, secret if kind == "bot" else None
@@ -241,8 +244,8 @@ async def change(
         "secret": kept["secret"] if secret is None else fresh["secret"],
         "headers": kept["headers"] if headers is None else fresh["headers"],
     }
-    if await tx.value(TAKEN, {**named, **what}):
-        raise Unusable(f"There is a connection {what['name']!r} already: choose another name.")
+    if what["name"] != row.name and await tx.value(TAKEN, {**named, **what}):
+        raise Unusable(f"There is a connection “{what['name']}” already: choose another name.")
     await tx.execute(UPDATE, {**named, **what, **proof})
     await _record(tx, organisation_id, user_id, "changed", connection_id, what["name"], now)
     return await found(app, tx, organisation_id, connection_id)
@@ -311,7 +314,7 @@ def _tool(given: Mapping[str, Any]) -> Tool:
     if len(parameters) > MOST_PARAMETERS:
         raise Unusable(f"A tool has at most {MOST_PARAMETERS} parameters.")
     if wrong := [name for name in parameters if not isinstance(name, str) or not _PARAMETER.fullmatch(name)]:
-        raise Unusable(f"{wrong[0]!r} can't be a parameter's name: small letters, digits and _, like order_id.")
+        raise Unusable(f"“{wrong[0]}” can't be a parameter's name: small letters, digits and _, like order_id.")
     return Tool(tool.description.strip(), tool.method, tool.path, dict(parameters), tool.body)
 
 
@@ -324,7 +327,7 @@ def _sealed(app: App, kind: str, secret: str | None, headers: Mapping[str, str])
         raise Unusable(f"At most {MOST_HEADERS} headers.")
     for name, value in headers.items():
         if not _HEADER.fullmatch(name) or name.lower() in _OURS:
-            raise Unusable(f"{name[:40]!r} can't be a header here.")
+            raise Unusable(f"“{name[:40]}” can't be a header here.")
         if not _VALUE.fullmatch(value):
             raise Unusable(f"The header {name} has characters that can't be sent.")
     return {

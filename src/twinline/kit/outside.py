@@ -15,6 +15,7 @@ of the cloud. So:
 """
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -42,6 +43,8 @@ _PUBLIC6: Final = ip_network("2000::/3")
 _NAT64: Final = ip_network("64:ff9b::/96")
 # Of their own: names whose servers don't answer would hold up whatever else waits for a thread.
 _LOOKUPS: Final = ThreadPoolExecutor(16, "outside-lookup")
+
+_HOST: Final = re.compile(r"[a-z0-9_-]+([.][a-z0-9_-]+)*[.]?", re.ASCII | re.IGNORECASE)
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -121,12 +124,16 @@ class Outside:
             raise OutsideError(Why.URL, "This isn't a web address. One looks like https://example.com/hook.") from error
         if len(url) > LONGEST_URL:
             raise OutsideError(Why.URL, f"This address is longer than {LONGEST_URL} characters.")
-        if parsed.scheme not in ("https", "http") or not parsed.host or _port(parsed) > LAST_PORT:
+        if parsed.scheme not in ("https", "http") or not parsed.host:
             raise OutsideError(Why.URL, "The address has to begin with https:// and name a host.")
+        if not 0 < _port(parsed) <= LAST_PORT:
+            raise OutsideError(Why.URL, f"The port in the address has to be between 1 and {LAST_PORT}.")
         if parsed.userinfo:
             raise OutsideError(Why.URL, "Leave the user and password out of the address.")
         port = _port(parsed)
         literal = _address(parsed.host)
+        if literal is None and not _HOST.fullmatch(parsed.raw_host.decode()):
+            raise OutsideError(Why.URL, "The address has a host that can't be: one looks like example.com.")
         if self._allowed.names(parsed.host, port) or (literal is not None and self._allowed.holds(literal)):
             return parsed
         if parsed.scheme != "https":
@@ -255,7 +262,7 @@ def _address(host: str) -> Address | None:
 
 
 def _port(url: httpx.URL) -> int:
-    return url.port or (443 if url.scheme == "https" else 80)
+    return (443 if url.scheme == "https" else 80) if url.port is None else url.port
 
 
 def _tls(error: BaseException) -> str:
