@@ -89,6 +89,7 @@ async def test_people_are_found_by_what_they_did(shop: Shop) -> None:
     assert await found(shop, {"is": "country", "country": "PT"}, {"is": "wrote", "days": "7"}) == {BEA}
     assert await found(shop, q="cy") == {"12125550100"}
     assert await found(shop, q="+1 (212) 555") == {"12125550100"}
+    assert await found(shop, q="Çý") == {"12125550100"}
     await shop.writes(BEA, "Stop")
     await shop.do(service.suppress, await shop.organisation, [(f"p:{ANA}", "", None)], None, shop.clock.now())
     assert await found(shop, {"is": "stopped_marketing"}) == {ANA, BEA}

@@ -1,5 +1,6 @@
 """Lists are complete, in order, and the organisation's own."""
 
+import unicodedata
 from typing import Any
 
 import pytest
@@ -129,7 +130,20 @@ async def test_people_are_found_by_name_phone_and_username(shop: Any) -> None:
     assert await found("owl") == ["@night.owl"]
     assert await found("100%") == ["Ana 100%"]
     assert await found("%") == ["Ana 100%"]
-    assert await found("_") == []
+    for pattern in ("_", "t.o", "(?i)ana", "***=Ana", "[", "\\w", "an*a", "^Ana", "a" * 200, "ß" * 200):
+        assert await found(pattern) == []
+
+
+async def test_people_are_found_with_or_without_accents_however_their_name_is_stored(shop: Any) -> None:
+    names = ["Martín Núñez", "MARTIN NUNEZ", unicodedata.normalize("NFD", "Martín Núñez")]
+    for last, name in enumerate(names):
+        await shop.say(await shop.contact(f"3460011122{last}", profile_name=name), "hola", ago=last)
+    await shop.say(await shop.contact("34600111229", profile_name="Nunca"), "hola")
+
+    for text in ("nunez", "Núñez", "NÚÑEZ", "martin nuñ", unicodedata.normalize("NFD", "núñez")):
+        async with shop.app.db.transaction() as tx:
+            assert [chat.name for chat in await queries.chats_by_name(tx, shop.number_id, shop.now, text)] == names
+            assert [one.name for one in await queries.people(tx, shop.number_id, text)] == names
 
 
 @settings(max_examples=200)

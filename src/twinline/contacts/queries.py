@@ -9,6 +9,7 @@ import phonenumbers
 from twinline.contacts import conditions
 from twinline.contacts.models import Contact, Field, Page, Place, Segment, Spoken, Suppressed, Tag, Topic
 from twinline.db import Tx, as_json
+from twinline.rules import accents
 from twinline.rules.templates import rules
 
 PAGE: Final = 50
@@ -32,7 +33,7 @@ COLUMNS = """k.number_id, k.id, k.custom_name, k.book_name, k.profile_name, k.us
 FROM = """
 FROM contacts k LEFT JOIN chats c ON c.number_id = k.number_id AND c.contact_id = k.id
 WHERE k.number_id = %(number)s
-  AND (%(q)s::text = '' OR concat_ws(' ', k.custom_name, k.book_name, k.profile_name, k.username) ILIKE %(like)s
+  AND (%(q)s::text = '' OR concat_ws(' ', k.custom_name, k.book_name, k.profile_name, k.username) ~ %(pattern)s
        OR %(digits)s::text <> '' AND strpos(k.phone, %(digits)s) > 0)
 """
 
@@ -249,11 +250,10 @@ async def organisation_of(tx: Tx, number_id: int) -> int | None:
 
 
 def _looked_for(number_id: int, q: str) -> dict[str, Any]:
-    like = q.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     digits = "".join(char for char in q if char.isascii() and char.isdigit())
     # "Flat 3" isn't a phone number: digits count only if there is nothing else than their usual company.
     by_phone = len(digits) >= 3 and not set(q) - set("0123456789 +-().")
-    return {"number": number_id, "q": q, "like": f"%{like}%", "digits": digits if by_phone else ""}
+    return {"number": number_id, "q": q, "pattern": accents.pattern(q), "digits": digits if by_phone else ""}
 
 
 async def places(tx: Tx, organisation_id: int) -> list[Place]:

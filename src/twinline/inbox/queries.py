@@ -18,7 +18,7 @@ from twinline.db import Tx
 from twinline.inbox import words
 from twinline.inbox.models import TICKS, Bubble, Chat, Counts, Hit, Media, Number, OpenChat, Person, Quote, tie
 from twinline.meta import webhooks as wire
-from twinline.rules import outcomes
+from twinline.rules import accents, outcomes
 from twinline.rules.delivery import Delivery
 
 CHATS_PAGE: Final = 40
@@ -102,7 +102,7 @@ CHATS_BY_NAME = """
 WITH who AS MATERIALIZED (
     SELECT k.id FROM contacts k
     WHERE k.number_id = %(number)s
-      AND (concat_ws(' ', k.custom_name, k.book_name, k.profile_name, k.username) ILIKE %(like)s
+      AND (concat_ws(' ', k.custom_name, k.book_name, k.profile_name, k.username) ~ %(pattern)s
            OR %(digits)s <> '' AND k.phone LIKE '%%' || %(digits)s || '%%')
     LIMIT 5000
 ),""" + _page("AND k.contact_id IN (SELECT id FROM who)")
@@ -112,7 +112,7 @@ PEOPLE = """
 SELECT k.id AS contact_id, k.custom_name, k.book_name, k.profile_name, k.username, k.phone, k.bsuid
 FROM contacts k LEFT JOIN chats c ON c.number_id = k.number_id AND c.contact_id = k.id
 WHERE k.number_id = %(number)s AND k.phone IS NOT NULL
-  AND concat_ws(' ', k.custom_name, k.book_name, k.profile_name, k.username, k.phone) ILIKE %(like)s
+  AND concat_ws(' ', k.custom_name, k.book_name, k.profile_name, k.username, k.phone) ~ %(pattern)s
 ORDER BY c.last_at DESC NULLS LAST, k.id LIMIT 30
 """
 
@@ -152,23 +152,18 @@ async def chats_by_id(
 
 
 async def chats_by_name(tx: Tx, number_id: int, now: datetime, words_: str) -> list[Chat]:
-    """Chats whose person's name, username or phone contains the words, newest first."""
-    like = _literal(words_)
+    """Chats whose person's name, username or phone contains the words, with or without accents, newest first."""
     digits = "".join(c for c in words_ if c.isdecimal())
     # "Flat 3" isn't a phone number: digits count only if there is nothing else than their usual company.
     looks_like_phone = len(digits) >= 3 and not set(words_) - set("0123456789 +-().")
-    params = {"number": number_id, "like": f"%{like}%", "digits": digits if looks_like_phone else "", "limit": 20}
-    return await tx.all(Chat, CHATS_BY_NAME, {**params, "day": now - automations.HANDED_FOR})
+    params = {"number": number_id, "digits": digits if looks_like_phone else "", "limit": 20}
+    params |= {"pattern": accents.pattern(words_), "day": now - automations.HANDED_FOR}
+    return await tx.all(Chat, CHATS_BY_NAME, params)
 
 
 async def people(tx: Tx, number_id: int, words_: str) -> list[Person]:
     """Those whose contact can be sent, by name or number."""
-    return await tx.all(Person, PEOPLE, {"number": number_id, "like": f"%{_literal(words_)}%"})
-
-
-def _literal(words_: str) -> str:
-    """The words as a part of a LIKE pattern."""
-    return words_.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    return await tx.all(Person, PEOPLE, {"number": number_id, "pattern": accents.pattern(words_)})
 
 
 async def to_see(tx: Tx, number_id: int, now: datetime) -> dict[str, int]:
