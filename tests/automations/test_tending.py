@@ -1,5 +1,6 @@
 """An automation answers where nobody speaks, and falls silent where a person does."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tests.fixtures.wire import Human
 
 from twinline.automations import queries, service, tending
 from twinline.contacts import service as contacts
+from twinline.rules import floor
 from twinline.sending import queries as sending
 
 pytestmark = pytest.mark.anyio
@@ -226,6 +228,24 @@ async def test_a_question_without_an_answer_takes_its_other_way(bakery: Bakery) 
     assert (await bakery.tend()) is not None
     await bakery.passes(minutes=31)
     assert await bakery.goes_out() == ["Which bread?", "Write again when you know."]
+
+
+@pytest.mark.parametrize("how", ["answered", "another is started"])
+async def test_a_conversation_that_is_over_holds_nobody_up(bakery: Bakery, how: str) -> None:
+    await bakery.automation("Order", {"ask": {"text": "Which bread?", "timeout": "30m"}}, {"send": {"text": "Fine."}})
+    bye = await bakery.automation("Bye", {"send": {"text": "Bye."}}, triggers=[{"api": {}}])
+    ana, began = await bakery.writes(ANA, "Hi"), bakery.clock.now()
+    assert (await bakery.floor(ana))["floor_until"] > began + timedelta(minutes=29)
+    if how == "answered":
+        await bakery.writes(ANA, "Rye")
+    else:
+        async with bakery.app.db.transaction() as tx:
+            now = bakery.clock.now()
+            await service.start(bakery.app, tx, bakery.number_id, ana, bye, now, by="a test")
+    held = await bakery.floor(ana)
+    assert held["floor_holder"] == "automation", "for its last words"
+    assert held["floor_until"] <= bakery.clock.now() + floor.LAST_WORDS
+    assert await bakery.goes_out() == ["Which bread?", "Fine." if how == "answered" else "Bye."]
 
 
 async def test_a_running_conversation_ends_on_the_version_it_began_with(bakery: Bakery) -> None:

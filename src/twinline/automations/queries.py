@@ -533,11 +533,13 @@ UPDATE runs SET state = 'ended', ended_at = %(now)s, moved_at = %(now)s, wakes_a
 WHERE number_id = %(number)s AND id = %(run)s AND state <> 'ended'
 """
 
-# A conversation keeps campaigns out while it waits for an answer. Only where it has the floor itself.
+# A conversation keeps campaigns out while it waits for an answer, and not for longer: one that is over has had its last
+# words. Only where it has the floor itself.
 KEEP_FLOORS = """
 UPDATE chats k SET floor_until = r.until
-FROM json_to_recordset(%(rows)s::json) AS r(contact_id bigint, until timestamptz)
+FROM json_to_recordset(%(rows)s::json) AS r(contact_id bigint, until timestamptz, over boolean)
 WHERE k.number_id = %(number)s AND k.contact_id = r.contact_id AND k.floor_holder = 'automation'
+  AND (NOT r.over OR k.floor_until > r.until)
 """
 
 ASSIGN = """

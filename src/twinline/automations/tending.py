@@ -860,12 +860,15 @@ class _Desk:
                 self._log(act.talk, Kind.NOTE, str(error), act.automation_id, act.run_id)
 
     async def _keep_floors(self) -> None:
-        """A conversation that waits for the customer keeps campaigns out for as long."""
-        rows = [
-            {"contact_id": row["contact_id"], "until": row["wakes_at"]}
+        """A conversation that waits for the customer keeps campaigns out for as long; one that is over doesn't."""
+        last = self.now + floor.LAST_WORDS
+        over = {row["contact_id"]: last for row in self.runs.values() if row["state"] == State.ENDED}
+        held = {
+            row["contact_id"]: row["wakes_at"]
             for row in self.runs.values()
             if row["state"] == State.WAITING and row["waits"] != "time" and row["wakes_at"] is not None
-        ]
+        }
+        rows = [{"contact_id": one, "until": at, "over": one not in held} for one, at in (over | held).items()]
         if rows:
             await self.tx.send(queries.KEEP_FLOORS, {"number": self.place.number_id, "rows": as_json(rows)})
 
