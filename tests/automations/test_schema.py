@@ -236,6 +236,24 @@ def test_a_schedule_needs_a_day_that_there_is() -> None:
         ("name: [", "Line 1: this isn't YAML: expected the node content, but found '<stream end>'."),
         ("text: {{contact.name}}", "Line 1: this isn't YAML: a text that begins with { or [ has to stand in quotes."),
         ("a: 1\na: 2", "Line 2: this isn't YAML: “a” is there twice."),
+        (
+            "a:\n  b: {text: Which bread?, c: 1}",
+            "Line 2: this isn't YAML: a text with a question mark, between { and }, has to stand in quotes.",
+        ),
+        (
+            "a: {text: ?}",
+            "Line 1: this isn't YAML: a text with a question mark, between { and }, has to stand in quotes.",
+        ),
+        (
+            "a: {text: Note: rye}",
+            "Line 1: this isn't YAML: a text with a colon, between { and }, has to stand in quotes.",
+        ),
+        ("a: @home", "Line 1: this isn't YAML: a text that begins with %, @ or ` has to stand in quotes."),
+        ("a:\n\t- b", "Line 2: this isn't YAML: lines are indented with spaces, not with tabs."),
+        (
+            "a: 1\n---\nb: 2",
+            "Line 2: this isn't YAML: a second document begins here, behind “---”; give one at a time.",
+        ),
         ("a: &x [1]\nb: *x", "Line 2: this isn't YAML: references (*) can't be used here."),
         ("a: !!python/object:os.system x", "Line 1: this isn't YAML: tags (!) can't be used here."),
         ("- " * 3000 + "x", "This isn't YAML, or it goes too deep."),

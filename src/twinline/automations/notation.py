@@ -12,6 +12,15 @@ import yaml
 LONGEST: Final = 400_000
 """Characters of a file."""
 
+MENDS: Final = (
+    (r"(?:got|found) '\?'$", "a text with a question mark, between { and }, has to stand in quotes"),
+    (r"got ':'$", "a text with a colon, between { and }, has to stand in quotes"),
+    (r"character '[%@`]' that cannot start", "a text that begins with %, @ or ` has to stand in quotes"),
+    (r"character '\\t' that cannot start", "lines are indented with spaces, not with tabs"),
+    (r"found another document", "a second document begins here, behind “---”; give one at a time"),
+)
+"""What people have meant, by what the parser says of it."""
+
 
 class NotYaml(ValueError):
     """This can't be read; the message says where and why."""
@@ -26,9 +35,14 @@ def parse(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"Line {mark.line + 1}: this" if mark else "This"
-        raise NotYaml(f"{where} isn't YAML: {error.problem}.") from error
+        raise NotYaml(f"{where} isn't YAML: {_plain(error.problem or '')}.") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise NotYaml("This isn't YAML, or it goes too deep.") from error
+
+
+def _plain(problem: str) -> str:
+    """What a parser says, so that it can be mended."""
+    return next((mends for said, mends in MENDS if re.search(said, problem)), problem)
 
 
 def write(value: Any) -> str:
