@@ -372,7 +372,11 @@ async def test_bytes_that_are_no_usable_json_are_refused(program: Program, body:
 
 async def test_a_body_larger_than_any_message_is_not_read_to_its_end(program: Program) -> None:
     answer = await program.http.post(f"{program.base}/messages", json=text("x" * 1_100_000))
-    assert refusal(answer, 413)["code"] == "request.too_large"
+    error = refusal(answer, 413)
+    assert (error["code"], error["message"]) == (
+        "request.too_large",
+        "The body is larger than this address takes, which is 1 MB.",
+    )
 
 
 # --- listing and taking back --------------------------------------------------------------------------------------

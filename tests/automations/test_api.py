@@ -78,6 +78,21 @@ async def test_a_definition_is_checked_in_sentences(program: Program) -> None:
         refusal(await program.http.post("/v1/automations", json=wrong), status)
 
 
+async def test_whoever_writes_one_is_told_what_validate_would_tell(program: Program) -> None:
+    lacks = {**GREETING, "when": [{"tag": "vip"}]}
+    said = (await program.posts("/v1/automations/validate", {"definition": lacks}))["problems"]
+    assert [one["level"] for one in said if "“vip”" in one["says"]] == ["warning"]
+    made = await program.posts("/v1/automations", {"definition": lacks, "publish": True})
+    assert (made["version"], made["problems"]) == (1, said)
+    where = f"/v1/automations/{made['id']}"
+    fewer = (await program.http.put(where, json={"definition": GREETING})).json()["problems"]
+    assert fewer == [one for one in said if "“vip”" not in one["says"]]
+    unfinished = (await program.http.put(where, json={"definition": {"name": "Greeting"}})).json()
+    assert {one["level"] for one in unfinished["problems"]} == {"error"}
+    await program.http.put(where, json={"definition": lacks})
+    assert (await program.posts(f"{where}/publish"))["problems"] == said
+
+
 async def test_a_program_starts_one_once(program: Program, shop: Shop) -> None:
     contact_id, automation = await shop.customer(ANA), await running(program)
     start = {"to": f"+{ANA}", "automation": "greeting", "vars": {"what": "your bread is ready"}}
@@ -95,9 +110,8 @@ async def test_a_program_starts_one_once(program: Program, shop: Shop) -> None:
     assert [run["id"] for run in (await program.gets(runs, contact=contact_id))["runs"]] == [one["id"]]
     ended = await program.posts(f"{runs}/{one['id']}/end")
     assert (ended["state"], ended["why"]) == ("ended", "the till ended it.")
-    assert (await program.is_refused(404, "POST", runs, {**start, "automation": "Nobody"}))[
-        "code"
-    ] == "automation.unknown"
+    error = await program.is_refused(404, "POST", runs, {**start, "automation": "Nobody"})
+    assert (error["code"], error["message"]) == ("automation.unknown", "There is no automation “Nobody”.")
     assert (await program.is_refused(404, "POST", runs, {**start, "to": "+351910009009"}))["code"] == "contact.unknown"
     assert (await program.is_refused(404, "GET", f"{runs}/99"))["code"] == "run.unknown"
 

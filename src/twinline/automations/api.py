@@ -184,6 +184,12 @@ class Automation(Out):
         return cls.model_validate({name: getattr(row, name) for name in cls.model_fields})
 
 
+class Written(Automation):
+    """As it is kept, and what is to be said of its draft."""
+
+    problems: list[Found] = Field(description="As `validate` has them: errors stand in the way of publishing.")
+
+
 class Automations(Out):
     automations: list[Automation] = Field(description="In the order in which they are asked whether they are meant.")
 
@@ -320,7 +326,7 @@ async def list_automations(app: Here, who: Reader) -> Automations:
 
 
 @router.post("/automations", status_code=201, summary="Make an automation", responses=errors(422))
-async def make_automation(app: Here, who: Writer, saved: Saved) -> Automation:
+async def make_automation(app: Here, who: Writer, saved: Saved) -> Written:
     """A draft, which may be unfinished, and off. `publish` it to let it begin, once it is turned on."""
     definition = saved.read()
     async with app.db.transaction() as tx:
@@ -334,13 +340,9 @@ async def make_automation(app: Here, who: Writer, saved: Saved) -> Automation:
 @router.post("/automations/validate", summary="Check a definition")
 async def validate_automation(app: Here, who: Reader, draft: Draft) -> Checked:
     """What is wrong with it, in sentences; also what it names that isn't there. Nothing is kept."""
-    try:
-        found = schema.read(draft.read())
-    except Unfit as error:
-        return Checked(fit=False, problems=_problems(error.problems), definition=None, yaml=None)
+    definition = draft.read()
     async with app.db.transaction() as tx:
-        problems = sense.check(found, await known(tx, who.organisation_id))
-    return Checked(fit=True, problems=_problems(problems), definition=found, yaml=schema.to_yaml(found))
+        return await _checked(tx, who, definition)
 
 
 @router.get("/automations/{automation_id}", summary="See an automation")
@@ -350,7 +352,7 @@ async def get_automation(app: Here, who: Reader, automation_id: Id) -> Automatio
 
 
 @router.put("/automations/{automation_id}", summary="Change an automation", responses=errors(422))
-async def change_automation(app: Here, who: Writer, automation_id: Id, saved: Saved) -> Automation:
+async def change_automation(app: Here, who: Writer, automation_id: Id, saved: Saved) -> Written:
     """Its draft. What runs goes on as it is, unless `publish` is asked for; conversations end on their version."""
     definition = saved.read()
     async with app.db.transaction() as tx:
@@ -363,7 +365,7 @@ async def change_automation(app: Here, who: Writer, automation_id: Id, saved: Sa
 
 
 @router.post("/automations/{automation_id}/publish", summary="Publish a draft", responses=errors(422))
-async def publish_automation(app: Here, who: Writer, automation_id: Id) -> Automation:
+async def publish_automation(app: Here, who: Writer, automation_id: Id) -> Written:
     """From now on it begins as the draft says."""
     async with app.db.transaction() as tx:
         return await _published(app, tx, who, automation_id)
@@ -388,19 +390,19 @@ async def archive_automation(app: Here, who: Writer, automation_id: Id) -> None:
         await service.archive(tx, who.organisation_id, automation_id, app.clock.now())
 
 
-async def _saved(app: App, tx: Tx, who: Caller, automation_id: int, saved: Saved) -> Automation:
+async def _saved(app: App, tx: Tx, who: Caller, automation_id: int, saved: Saved) -> Written:
     if saved.publish:
         return await _published(app, tx, who, automation_id)
-    return await _automation(tx, who, automation_id)
+    return await _written(tx, who, automation_id)
 
 
-async def _published(app: App, tx: Tx, who: Caller, automation_id: int) -> Automation:
+async def _published(app: App, tx: Tx, who: Caller, automation_id: int) -> Written:
     await _automation(tx, who, automation_id)
     try:
         await service.publish(tx, who.organisation_id, automation_id, None, app.clock.now())
     except Unfit as error:
         raise _unfit(error.problems) from error
-    return await _automation(tx, who, automation_id)
+    return await _written(tx, who, automation_id)
 
 
 async def _enabled(app: App, who: Caller, automation_id: int, on: bool) -> Automation:
@@ -411,6 +413,20 @@ async def _enabled(app: App, who: Caller, automation_id: int, on: bool) -> Autom
         except Refused as refused:
             raise _told(refused) from refused
         return await _automation(tx, who, automation_id)
+
+
+async def _written(tx: Tx, who: Caller, automation_id: int) -> Written:
+    found = await _automation(tx, who, automation_id)
+    return Written(**found.model_dump(), problems=(await _checked(tx, who, found.draft)).problems)
+
+
+async def _checked(tx: Tx, who: Caller, definition: dict[str, Any]) -> Checked:
+    try:
+        found = schema.read(definition)
+    except Unfit as error:
+        return Checked(fit=False, problems=_problems(error.problems), definition=None, yaml=None)
+    problems = sense.check(found, await known(tx, who.organisation_id))
+    return Checked(fit=True, problems=_problems(problems), definition=found, yaml=schema.to_yaml(found))
 
 
 async def _automation(tx: Tx, who: Caller, automation_id: int) -> Automation:
@@ -729,8 +745,9 @@ def _told(refused: Refused) -> ApiError:
 
 
 def _no_automation(which: int | str) -> ApiError:
+    named = f"“{which}”" if isinstance(which, str) else which
     return ApiError(
-        404, "automation.unknown", f"There is no automation {which}.", "GET /v1/automations lists those there are."
+        404, "automation.unknown", f"There is no automation {named}.", "GET /v1/automations lists those there are."
     )
 
 

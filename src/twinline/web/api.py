@@ -106,13 +106,16 @@ class Border:
             await self._inner(scope, receive, send)
 
 
-def _up_to(left: int, receive: Receive) -> Receive:
+def _up_to(most: int, receive: Receive) -> Receive:
+    left = most
+
     async def bounded() -> Message:
         nonlocal left
         message = await receive()
         left -= len(message.get("body", b""))
         if left < 0:
-            raise ApiError(413, "request.too_large", "The body is larger than this address takes.", "Send less.")
+            says = f"The body is larger than this address takes, which is {most // (1024 * 1024)} MB."
+            raise ApiError(413, "request.too_large", says, "Send less.")
         return message
 
     return bounded
