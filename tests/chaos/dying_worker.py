@@ -48,7 +48,8 @@ class DyingTransport(httpx.AsyncBaseTransport):
         self._inner = httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        what = "upload" if request.url.path.endswith("/media") else "call"
+        # What is asked every few minutes, of accounts and limits, is none of the steps.
+        what = {"media": "upload", "messages": "call"}.get(request.url.path.rpartition("/")[2], "question")
         passing(f"before the {what}")
         answer = await self._inner.handle_async_request(request)
         passing(f"after the {what}")
