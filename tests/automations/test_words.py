@@ -27,7 +27,7 @@ SAY = {"send": {"text": "Hello {{contact.name|there}}"}}
         ),
         (
             {"triggers": [{"schedule": {"at": "09:00"}}], "when": [{"field": {"key": "visit", "is": "{{tomorrow}}"}}]},
-            "The end. It begins anew by the clock: every day at 09:00, if the field visit is “[tomorrow]”.",
+            "The end. It begins anew at 09:00 every day, if the field visit is “[tomorrow]”.",
         ),
         (
             {"triggers": [{"outside_hours": {}}], "settings": {"once_per": "12h"}},
@@ -51,6 +51,22 @@ SAY = {"send": {"text": "Hello {{contact.name|there}}"}}
 def test_what_comes_behind_the_end_is_what_its_triggers_let_come(definition: dict[str, Any], says: str) -> None:
     assert words.ending({"steps": [SAY], **definition}) == says
     assert words.sentences({"steps": [SAY], **definition})["/end"] == says
+
+
+@pytest.mark.parametrize(
+    ("trigger", "says"),
+    [
+        ({"tag_added": {"tag": "done"}}, "Somebody who is given the tag “done”"),
+        ({"schedule": {"at": "09:00"}}, "09:00 every day"),
+        ({"schedule": {"at": "09:00", "date": "2026-12-24"}}, "09:00 on 2026-12-24"),
+        ({"schedule": {"at": "09:00", "days": ["mon", "wed", "fri"]}}, "09:00 on Mondays, Wednesdays and Fridays"),
+        ({"schedule": {"at": "09:00", "days": ["sun"]}}, "09:00 on Sundays"),
+        ({"schedule": {"at": "09:00", "days": ["someday"]}}, "A day and time"),
+        ({"api": {}}, "A start by hand or by a program"),
+    ],
+)
+def test_what_begins_it_reads_as_what_it_waits_for(trigger: dict[str, Any], says: str) -> None:
+    assert words.trigger(trigger) == says
 
 
 def test_placeholders_are_read_without_braces() -> None:

@@ -288,7 +288,7 @@ AGAIN: Final[Mapping[str, Callable[[Any], str]]] = MappingProxyType(
         "referral": lambda given: "when they come by an ad once more",
         "tag_added": lambda given: f"when the tag “{given['tag']}” is given once more",
         "api": lambda given: "when it is started by hand or by a program",
-        "schedule": lambda given: f"by {words.TRIGGERS['schedule'](given)}",
+        "schedule": lambda given: f"at {words.TRIGGERS['schedule'](given)}",
     }
 )
 

@@ -43,8 +43,11 @@ def short(text: str) -> str:
 
 
 def _listed(values: Sequence[Any]) -> str:
-    named = [f"“{value}”" for value in values]
-    return " or ".join([", ".join(named[:-1]), named[-1]]) if len(named) > 1 else "".join(named)
+    return _joined([f"“{value}”" for value in values], "or")
+
+
+def _joined(named: Sequence[str], word: str) -> str:
+    return f" {word} ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
 
 
 _MATCHES: Final = MappingProxyType(
@@ -54,6 +57,18 @@ _MATCHES: Final = MappingProxyType(
         "starts": "that begins with",
         "contains": "that contains",
         "pattern": "like",
+    }
+)
+
+_DAYS: Final = MappingProxyType(
+    {
+        "mon": "Mondays",
+        "tue": "Tuesdays",
+        "wed": "Wednesdays",
+        "thu": "Thursdays",
+        "fri": "Fridays",
+        "sat": "Saturdays",
+        "sun": "Sundays",
     }
 )
 
@@ -69,9 +84,9 @@ TRIGGERS: Final[Mapping[str, Callable[[Any], str]]] = MappingProxyType(
         "opted_out": lambda given: "an opt-out",
         "outside_hours": lambda given: "a message outside of the business hours",
         "no_answer": lambda given: f"a message that nobody has answered for {spell(duration(given['after']))}",
-        "tag_added": lambda given: f"the tag “{given['tag']}” being added",
-        "schedule": lambda given: f"the clock: {_days(given)} at {given['at']}",
-        "api": lambda given: "being started by hand or by a program",
+        "tag_added": lambda given: f"somebody who is given the tag “{given['tag']}”",
+        "schedule": lambda given: f"{given['at']} {_days(given)}",
+        "api": lambda given: "a start by hand or by a program",
     }
 )
 
@@ -87,7 +102,10 @@ def _of(what: str, values: Sequence[Any]) -> str:
 
 
 def _days(given: Json) -> str:
-    return str(given.get("date") or ", ".join(given.get("days") or ()) or "every day")
+    if given.get("date"):
+        return f"on {given['date']}"
+    named = [_DAYS[day] for day in given.get("days") or ()]
+    return f"on {_joined(named, 'and')}" if named else "every day"
 
 
 # --- conditions -----------------------------------------------------------------------------------------------------
@@ -128,7 +146,7 @@ def _text(given: Json) -> str:
 
 def _time(given: Json) -> str:
     clock = f"it is between {given.get('from', '00:00')} and {given.get('to', '24:00')}"
-    return f"{clock} on {', '.join(given['days'])}" if given.get("days") else clock
+    return f"{clock} {_days(given)}" if given.get("days") else clock
 
 
 CONDITIONS: Final[Mapping[str, Callable[[Any], str]]] = MappingProxyType(
