@@ -165,3 +165,16 @@ async def test_a_closed_stream_leaves_nothing_behind(shop: Any, live: Live) -> N
     await stream.close()
     assert not live._subscribers
     assert not live._heads
+
+
+@pytest.mark.parametrize("numbers", ["of the shop", "none yet"])
+async def test_every_stream_ends_when_the_process_goes_also_one_that_comes_then(
+    shop: Any, live: Live, numbers: str
+) -> None:
+    organisation = shop.viewer.organisation_id if numbers == "of the shop" else 0
+    streams = [live.stream(organisation, None) for _ in range(2)]
+    assert await anext(streams[0]) == "retry: 1000\n\n"
+    live.close()
+    for stream in streams:
+        async with asyncio.timeout(PATIENCE):
+            assert [said async for said in stream if "here" in said] == []

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import httpx
 import pytest
+import structlog
 from starlette.applications import Starlette
+from starlette.types import Message
 
 from twinline.accounts.throttle import FREE_TRIES
 from twinline.app import App
@@ -195,6 +197,27 @@ async def test_a_page_that_breaks_shows_nothing_of_the_inside(browser: Browser) 
     assert page.status_code == 500
     assert "Something broke on our side" in page.text
     assert "inside of the house" not in page.text
+
+
+async def test_a_browser_that_ends_in_the_middle_of_a_form_is_one_quiet_line(browser: Browser, site: Starlette) -> None:
+    await browser.log_in()
+    begun = f"csrf={await browser.csrf()}&a=".encode()
+    coming = iter([{"type": "http.request", "body": begun, "more_body": True}])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return next(coming, {"type": "http.disconnect"})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    request = browser.http.build_request("POST", "/echo", headers={"content-type": "application/x-www-form-urlencoded"})
+    headers = [(name.lower(), value) for name, value in request.headers.raw]
+    scope = {"type": "http", "method": "POST", "path": "/echo", "root_path": "", "query_string": b"", "scheme": "http"}
+    with structlog.testing.capture_logs() as logged:
+        await site({**scope, "headers": headers, "server": ("twinline.test", 80)}, receive, send)
+    assert [(line["event"], line["log_level"]) for line in logged] == [("browser gone", "info")]
+    assert sent[0]["status"] == 400
 
 
 async def test_ready_means_the_database_is_current(browser: Browser) -> None:

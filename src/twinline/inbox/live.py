@@ -100,6 +100,8 @@ class Live:
     def __init__(self, app: App) -> None:
         self._app = app
         self._subscribers: dict[int, set[Subscriber]] = defaultdict(set)  # by number
+        self._open: set[Subscriber] = set()  # also those that watch no number
+        self._closed = False
         self._heads: Cursor = {}  # of the numbers that somebody watches
         self._due = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -118,7 +120,8 @@ class Live:
 
     def close(self) -> None:
         """The process is going: streams end, and browsers connect to whoever serves next."""
-        for subscriber in {one for watching in self._subscribers.values() for one in watching}:
+        self._closed = True
+        for subscriber in self._open:
             subscriber.offer(None)
 
     # --- reading --------------------------------------------------------------------------------------------------
@@ -191,6 +194,9 @@ class Live:
         numbers = [number for number in wanted if number in own] if wanted else list(own)
         heads = {number: own[number] for number in numbers}
         subscriber = Subscriber({n: min(wanted.get(n, head), head) for n, head in heads.items()}, heads)
+        self._open.add(subscriber)
+        if self._closed:
+            subscriber.offer(None)
         for number in numbers:
             self._subscribers[number].add(subscriber)
             # The first to watch a number starts the hub at that subscriber's present.
@@ -199,6 +205,7 @@ class Live:
         return subscriber
 
     def _leave(self, subscriber: Subscriber) -> None:
+        self._open.discard(subscriber)
         for number in subscriber.cursor:
             watching = self._subscribers.get(number)
             if watching is not None:

@@ -16,7 +16,7 @@ from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
@@ -97,7 +97,7 @@ def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
             *extra,
         ]
     )
-    said = {HTTPException: _refused, psycopg.DataError: _unstorable}
+    said = {HTTPException: _refused, psycopg.DataError: _unstorable, ClientDisconnect: _gone}
     guarded = SecurityHeaders(ExceptionMiddleware(Gate(pages, app, OPEN_PATHS), handlers=said))
     starlette = Platform(
         hook,
@@ -229,6 +229,12 @@ async def _unstorable(request: Request, error: Exception) -> Response:
     logger.warning("unstorable", path=request.url.path, error=type(error).__name__)
     says = "There is a character or a number in it that can't be stored. Take it out and try once more."
     return await _refused(request, HTTPException(400, says))
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """A browser that ended in the middle of its request: nothing of that was done, and nobody reads the answer."""
+    logger.info("browser gone", path=request.url.path)
+    return Response(status_code=400)
 
 
 async def _broken(request: Request, error: Exception) -> Response:
