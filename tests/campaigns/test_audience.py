@@ -186,6 +186,14 @@ async def test_a_list_that_is_none_is_refused(planner: Planner, data: str, how: 
     assert refused.value.refusal.rule == rule
 
 
+@pytest.mark.parametrize("data", [",,\n,,\n", "\n\n", ";\n", " \n", "x\n"])
+async def test_a_list_without_a_column_of_numbers_never_offers_none_to_choose_from(planner: Planner, data: str) -> None:
+    with pytest.raises(Refused) as refused:
+        await planner.brings(data)
+    assert ": ." not in refused.value.refusal.what_to_do
+    assert refused.value.refusal.what_to_do
+
+
 async def test_a_list_belongs_to_its_organisation(planner: Planner) -> None:
     found = await planner.brings(LIST)
     for organisation, file in ((planner.bakery.organisation_id + 1, found.file), (1, "../1/" + found.file)):

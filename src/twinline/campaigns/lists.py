@@ -57,12 +57,12 @@ class Options:
         """Raises Refused."""
         for name, value in found.items():
             if name not in cls.__slots__:
-                raise _refused("option", f"A list can't be read by {name[:40]!r}.", f"Use {', '.join(cls.__slots__)}.")
+                raise _refused("option", f"A list can't be read by “{name[:40]}”.", f"Use {', '.join(cls.__slots__)}.")
             if value is not None and not isinstance(value, bool if name == "header" else str):
-                raise _refused("option", f"{name!r} of a list isn't as it should be.", "See the API's description.")
+                raise _refused("option", f"“{name}” of a list isn't as it should be.", "See the API's description.")
         country = (found.get("country") or "").strip().upper() or None
         if country is not None and not dialling.is_region(country):
-            raise _refused("country", f"{country[:20]!r} isn't a country.", "Give two letters, like PT or BR.")
+            raise _refused("country", f"“{country[:20]}” isn't a country.", "Give two letters, like PT or BR.")
         given: dict[str, Any] = {name: value if name == "header" else value or None for name, value in found.items()}
         return cls(**{**given, "country": country})
 
@@ -133,7 +133,7 @@ async def bring_list(app: App, organisation_id: int, entries: Iterable[Mapping[s
     found = list(entries)
     names = list(dict.fromkeys(name for one in found for name in one.get("values") or {}))
     if wrong := [name for name in names if name in ("to", "language")]:
-        raise _refused("values", f"A value can't be called {wrong[0]!r}.", "Choose another name for it.")
+        raise _refused("values", f"A value can't be called “{wrong[0]}”.", "Choose another name for it.")
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(["to", "language", *names])
@@ -268,13 +268,14 @@ def _dials(text: str, region: str) -> bool:
 
 
 def _column(columns: Layout, wanted: str | None, found: int | None) -> int:
-    there = ", ".join(columns.columns[:30])
+    there = ", ".join(filter(None, columns.columns[:30]))
+    choose = f"Choose one of: {there}." if there else "Bring a list with a line, and a phone number, for each person."
     if wanted is not None and (index := columns.index(wanted)) is not None:
         return index
     if wanted is not None:
-        raise _refused("column", f"The list has no column {wanted[:60]!r}.", f"It has: {there}.")
+        raise _refused("column", f"The list has no column “{wanted[:60]}”.", choose)
     if found is None:
-        raise _refused("phone", "No column of this list holds phone numbers.", f"Choose one of: {there}.")
+        raise _refused("phone", "No column of this list holds phone numbers.", choose)
     return found
 
 
@@ -337,4 +338,4 @@ def _refused(rule: str, says: str, do: str) -> Refused:
 
 
 def _unknown(file: str) -> Refused:
-    return _refused("unknown", f"There is no list {file[:60]!r} here.", "Bring it along again.")
+    return _refused("unknown", f"There is no list “{file[:60]}” here.", "Bring it along again.")

@@ -14,7 +14,7 @@ from twinline.rules import webhooks as rules
 from twinline.settings import Settings
 from twinline.shell import Data, Organisation
 from twinline.webhooks_out import queries, service
-from twinline.webhooks_out.models import Delivery, Endpoint, WebhookError
+from twinline.webhooks_out.models import STATES, Delivery, Endpoint, WebhookError
 
 cli = typer.Typer()
 webhook_cli = typer.Typer(no_args_is_help=True, help="Other programs that are told what happens.")
@@ -108,6 +108,8 @@ def deliveries(
     data: Data = None,
 ) -> None:
     """List the newest: id, time, type, state, tries, last answer, what is wrong."""
+    if state and state not in STATES:
+        raise typer.BadParameter(f"A delivery is one of {', '.join(STATES)}.", param_hint="--state")
     found: list[Delivery] = _do(
         data,
         organisation,

@@ -44,9 +44,13 @@ class Endpoint:
     """The newest try that was taken."""
 
 
+STATES: Final = ("waiting", "delivered", "failed")
+"""Of deliveries; failed: nobody tries any more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """``key`` is its webhook-id. ``state``: waiting, delivered, failed (given up)."""
+    """``key`` is its webhook-id, ``state`` one of STATES."""
 
     id: int
     key: str
