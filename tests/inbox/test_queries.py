@@ -130,7 +130,7 @@ async def test_people_are_found_by_name_phone_and_username(shop: Any) -> None:
     assert await found("owl") == ["@night.owl"]
     assert await found("100%") == ["Ana 100%"]
     assert await found("%") == ["Ana 100%"]
-    for pattern in ("_", "t.o", "(?i)ana", "***=Ana", "[", "\\w", "an*a", "^Ana", "a" * 200, "ß" * 200):
+    for pattern in ("_", "(?i)ana", "***=Ana", "[", "\\w", "an*a", "^Ana", "a" * 200, "ß" * 200):
         assert await found(pattern) == []
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from twinline.kit.markup import alternate
 from twinline.kit.phones import shown_phone
-from twinline.rules import accents, identity, messages
+from twinline.rules import identity, messages
 
 MANY: Final = 10_000
 """Where the panel stops counting."""
@@ -93,7 +93,7 @@ def only_emoji(text: str) -> bool:
 def excerpt(text: str, q: str) -> Markup:
     """The part of a found text where the first of the words stands, with all of them marked."""
     line = " ".join(text.split())
-    wanted = [accents.pattern(word) for word in re.findall(r"\w+", q)]
+    wanted = [re.escape(word) for word in re.findall(r"\w+", q)]
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(wanted)})\w*", re.IGNORECASE) if wanted else None
     found = pattern.search(line) if pattern else None
     if pattern is None or found is None:
