@@ -9,7 +9,7 @@ import pytest
 from tests.automations.abroad import Place, completion, place
 from tests.automations.conftest import ANA, Bakery
 
-from twinline.automations import approvals, connections, outside_jobs
+from twinline.automations import approvals, connections, outside_jobs, service
 from twinline.kit.outside import Outside
 
 pytestmark = pytest.mark.anyio
@@ -143,6 +143,23 @@ async def test_what_the_customer_adds_meanwhile_is_answered_once_and_together(ba
         dropped = [line for line in await far.log(contact) if "dropped" in line]
         assert dropped == ["“Helper” dropped its draft: the customer had written more, so it is asked again."]
         assert far.there.asked[1].json["messages"][-1]["content"] == "When do you open?\nOn Sundays I mean"
+
+
+async def test_what_the_customer_writes_as_one_is_started_is_asked_about_once(bakery: Bakery) -> None:
+    async with reaching(bakery, completion("At seven.")) as far:
+        await far.connect("ai", "Brain", model="baker-1")
+        agent = {"agent": {"connection": "Brain", "instructions": "Help."}}
+        made = await far.automation("Helper", agent, triggers=[{"api": {}}])
+        contact = await far.writes(ANA, "Hi")
+        async with far.app.db.transaction() as tx:
+            await service.start(far.app, tx, far.number_id, contact, made, far.clock.now(), by="a program")
+        await far.hears(far.writing(ANA, "When do you open?"))
+        await far.errands()
+        assert far.there.asked == [], "it would be asked once more in a moment, with the same words"
+        await far.errands()
+        assert await far.goes_out() == ["At seven."]
+        [asked] = far.there.asked
+        assert asked.json["messages"][-1]["content"] == "Hi\nWhen do you open?"
 
 
 async def test_a_held_answer_goes_out_when_a_person_says_so_and_the_agent_goes_on(bakery: Bakery) -> None:

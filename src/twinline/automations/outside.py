@@ -35,6 +35,7 @@ from twinline.rules.automations.program import DEFAULTS, duration
 TASK: Final = "automations.fetch"
 QUEUE: Final = "outside"
 PAUSES: Final = (2, 5, 10)  # seconds before a question is repeated; together less than rules.automations.run.GRACE
+SETTLES: Final = timedelta(seconds=1)  # until a turn that is due has been looked at
 LONGEST: Final = 120.0  # seconds of one try, whatever a definition says
 KEPT_FOR: Final = timedelta(days=30)
 DEEPEST: Final = 40  # levels of an answer's JSON
@@ -71,7 +72,8 @@ class Waits(Protocol):
 @dataclass(frozen=True, slots=True)
 class Errand:
     """What is to be fetched, for whom. ``since``: the last human decision about the floor when the run began to wait,
-    as runs keep it; ``request``: the step as declared, and what its placeholders read.
+    as runs keep it; ``request``: the step as declared, and what its placeholders read; ``turn_at``: when what the
+    customer has written since reaches the run.
     """
 
     number_id: int
@@ -87,6 +89,7 @@ class Errand:
     contact_id: int
     since: datetime | None
     spoken: bool
+    turn_at: datetime | None
 
     @property
     def step(self) -> Mapping[str, Any]:
@@ -125,11 +128,13 @@ ON CONFLICT (number_id, run_id) DO UPDATE SET
 """
 FIND = """
 SELECT e.number_id, e.run_id, e.token, e.kind, e.request, e.until, e.tries, r.organisation_id, r.automation_id,
-       a.name AS automation, r.contact_id, r.since, k.floor_since IS DISTINCT FROM r.since AS spoken
+       a.name AS automation, r.contact_id, r.since, k.floor_since IS DISTINCT FROM r.since AS spoken,
+       t.due_at AS turn_at
 FROM errands e
 JOIN runs r ON r.number_id = e.number_id AND r.id = e.run_id AND r.token = e.token AND r.state = 'waiting'
 JOIN automations a ON a.organisation_id = r.organisation_id AND a.id = r.automation_id
 LEFT JOIN chats k ON k.number_id = r.number_id AND k.contact_id = r.contact_id
+LEFT JOIN turns t ON t.number_id = r.number_id AND t.contact_id = r.contact_id AND NOT t.tried
 WHERE e.number_id = %(number)s AND e.run_id = %(run)s AND e.token = %(token)s
 """
 REPEAT = """
@@ -166,6 +171,19 @@ async def repeat(tx: Tx, one: Errand, now: datetime) -> bool:
     if one.tries >= int(one.step.get("retries", DEFAULTS["call"]["retries"])) or now + pause >= one.until:
         return False
     await tx.execute(REPEAT, _named(one))
+    await _enqueue(tx, one.number_id, one.run_id, one.token, pause)
+    return True
+
+
+async def hear_out(tx: Tx, one: Errand, now: datetime) -> bool:
+    """Puts a question off that will be another in a moment, since the customer is still writing; not for a call, whose
+    question stays what it is.
+    """
+    if one.kind == "call" or one.turn_at is None:
+        return False
+    pause = max(one.turn_at - now, timedelta()) + SETTLES
+    if now + pause + timedelta(seconds=one.timeout) > one.until:
+        return False
     await _enqueue(tx, one.number_id, one.run_id, one.token, pause)
     return True
 

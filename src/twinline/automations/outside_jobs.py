@@ -41,6 +41,8 @@ async def run(app: App, number_id: int, run_id: int, token: int) -> None:
         if one is None or one.spoken:
             await outside.done(tx, number_id, run_id, token)
             return
+        if await outside.hear_out(tx, one, app.clock.now()):
+            return
     ok, value = True, dict[str, Any]()
     try:
         value = await WAYS[one.kind](app, one)
