@@ -76,7 +76,6 @@ def serve(
         threading.Thread(target=_end_with_stdin, args=[server], daemon=True).start()
     # A world holds many small things that stay. Python's collector would walk over all of them again and again.
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
     server.run(sockets=[listener])
 
 
