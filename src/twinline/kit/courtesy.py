@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 PRESSURE: Final = Path("/proc/pressure/cpu")
-CROWDED: Final = 0.5  # of the time somebody waits
+CROWDED: Final = 0.4  # of the time somebody waits
 WINDOW: Final = 0.1  # seconds, at least, that are looked at
-RESTS: Final = 2  # times as long as the work before
+RESTS: Final = 5  # times as long as the work before
 
 
 def stalled() -> float:
