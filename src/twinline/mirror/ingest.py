@@ -25,10 +25,10 @@ let followers act (sending settles what was sent, numbers fold their lifecycle â
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -40,6 +40,8 @@ from twinline.mirror import events, news, people, queries
 from twinline.mirror.fold import Rows, as_rows, contacts_of
 from twinline.mirror.models import Folded, Follower, Number
 from twinline.rules.identity import canonical_phone
+
+T = TypeVar("T")
 
 SLICE = 500  # events of a heavy body that are folded in one transaction
 
@@ -117,6 +119,13 @@ async def fold_slice(
     if told:
         await _fold(app, tx, claims.numbers, *_ask(tx, told, now, received), followers, now)
     return claims.homeless(found)
+
+
+def slices(found: Iterable[T], size: int = SLICE) -> Iterator[list[T]]:
+    """What one transaction takes, one after the other."""
+    every = list(found)
+    for start in range(0, len(every), size):
+        yield every[start : start + size]
 
 
 def is_away(error: BaseException) -> bool:

@@ -54,12 +54,12 @@ async def fold(app: App, found: Sequence[wire.Message], now: datetime) -> tuple[
     touched: Touched = {}
     met: People = {}
     left = dict.fromkeys(rows.messages)
-    for group in map(dict, _parts(rows.people.items())):
+    for group in map(dict, ingest.slices(rows.people.items())):
         merged = await _tried(_meet(app, group, now))
         if merged is not None:
             join(touched, merged)
             met.update(group)
-    for part in _parts(_placed(rows, met)):
+    for part in ingest.slices(_placed(rows, met)):
         if await _tried(_write(app, part)):
             for row in part:
                 del left[row.number_id, row.wamid]
@@ -85,20 +85,13 @@ def join(touched: Touched, others: Touched) -> None:
         touched[chat] = None if known is None or newest is None else max(known, newest)
 
 
-def _parts(found: Iterable[T]) -> Iterator[list[T]]:
-    """What one transaction takes."""
-    every = list(found)
-    for start in range(0, len(every), ingest.SLICE):
-        yield every[start : start + ingest.SLICE]
-
-
 async def _gather(app: App, rows: Rows, found: Sequence[wire.Message]) -> list[wire.Message]:
     """Makes rows of what can be written like this; answers the others."""
     async with app.db.transaction() as tx:
         named = sorted({message.address.phone_number_id or "" for message in found})
         numbers = {n.phone_number_id: n.id for n in await tx.all(Number, queries.NUMBERS, (named,)) if n.keep_edited}
     others: list[wire.Message] = []
-    for part in _parts(found):
+    for part in ingest.slices(found):
         async with courtesy.piece():
             for message in part:
                 number_id = numbers.get(message.address.phone_number_id or "")
@@ -177,9 +170,7 @@ async def _write(app: App, messages: Sequence[MessageRow]) -> bool:
 
 async def refresh(app: App, chats: Touched) -> None:
     """Brings the lines of these chats up to their messages, and tells browsers of them."""
-    ordered = sorted(chats)
-    for start in range(0, len(ordered), GROUP):
-        group = ordered[start : start + GROUP]
+    for group in ingest.slices(sorted(chats), GROUP):
         async with courtesy.piece(), app.db.pipelined() as tx:
             await turn.take(tx, [number_id for number_id, _ in group])
             touched = [{"number_id": n, "contact_id": c, "newest": chats[n, c]} for n, c in group]

@@ -1,6 +1,6 @@
 """What others may ask of the mirror."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -58,7 +58,7 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
             state, reason = "unreadable", "; ".join(parsed.problems)
         imported = [event for event in parsed.events if past.is_past(event)]
         chats, odd = await past.fold(app, imported, app.clock.now())
-        for found in _slices([*odd, *(event for event in parsed.events if not past.is_past(event))]):
+        for found in ingest.slices([*odd, *(event for event in parsed.events if not past.is_past(event))]):
             try:
                 async with app.db.pipelined() as tx:
                     homeless |= await ingest.fold_slice(app, tx, found, followers, app.clock.now(), received)
@@ -76,11 +76,6 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
         if homeless:
             kept = [(address, digest) for address in sorted(homeless)]
             await ingest.keep_unclaimed(tx, kept, day, app.clock.now())
-
-
-def _slices(found: Sequence[wire.Event]) -> Iterator[Sequence[wire.Event]]:
-    for start in range(0, len(found), ingest.SLICE):
-        yield found[start : start + ingest.SLICE]
 
 
 async def record(tx: Tx, messages: Sequence[MessageRow]) -> None:
