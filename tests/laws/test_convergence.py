@@ -3,7 +3,9 @@
 Each delivery runs inside a transaction of its own that is taken back, so hundreds of them share one database.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +19,7 @@ from tests.laws import worlds
 from tests.laws.worlds import Delivery
 
 from twinline.app import App
-from twinline.db import Tx
+from twinline.db import Tx, as_json
 from twinline.mirror import export, ingest, queries, service
 from twinline.mirror.fold import CONTACT_REGISTERS, ContactRow, MessageRow
 from twinline.numbers import lifecycle
@@ -59,6 +61,9 @@ WHERE c.number_id = %(number)s ORDER BY 1
 )
 
 
+LINES = "SELECT contact_id, last_at, last_wamid, last_inbound_at, answered_at, unread FROM chats ORDER BY contact_id"
+
+
 class TakeBack(Exception):
     """Ends a transaction whose work was only wanted for a look."""
 
@@ -81,18 +86,22 @@ async def state(tx: Tx, number_id: int) -> list[Any]:
 
 async def delivered(app: App, number_id: int, delivery: Delivery, *, keep: bool = True) -> list[Any]:
     """The state after this delivery; the database is left as it was."""
-    found: list[Any] = []
-    try:
+    async with after(app, number_id, delivery, keep=keep) as tx:
+        return await state(tx, number_id)
+
+
+@asynccontextmanager
+async def after(app: App, number_id: int, delivery: Delivery, *, keep: bool = True) -> AsyncIterator[Tx]:
+    """A transaction in which the delivery has come; what happened in it is taken back."""
+    with contextlib.suppress(TakeBack):
         async with app.db.transaction() as tx:
             await tx.execute("UPDATE numbers SET keep_edited = %s", (keep,))
             for batch, day in zip(delivery.batches, delivery.days, strict=True):
                 arrivals = [ingest.read(body, 1 << 20) for body in batch]
                 assert [arrival.problem for arrival in arrivals] == [None] * len(arrivals)
                 await ingest.ingest(app, tx, arrivals, FOLLOWERS, NOW + timedelta(days=day))
-            found = await state(tx, number_id)
+            yield tx
             raise TakeBack
-    except TakeBack:
-        return found
 
 
 def bodies(entries: Sequence[Json]) -> list[bytes]:
@@ -171,6 +180,18 @@ async def test_one_batch_folds_in_memory_as_the_database_folds_one_by_one(
     together = await delivered(app, number_id, in_one_batch(shuffled), keep=keep)
     assert await delivered(app, number_id, one_by_one(world), keep=keep) == together
     assert await delivered(app, number_id, one_by_one(world + world[::-1]), keep=keep) == together
+
+
+@settings(law, max_examples=60)
+@given(told=worlds.worlds_and_deliveries())
+async def test_a_chats_line_that_only_grew_is_the_one_that_counting_anew_makes(
+    app: App, number_id: int, told: tuple[list[Json], Delivery]
+) -> None:
+    async with after(app, number_id, told[1]) as tx:
+        grown = await tx.rows(LINES)
+        chats = [{"number_id": number_id, "contact_id": contact_id} for contact_id, *_ in grown]
+        await tx.execute(queries.REFRESH_CHATS, (as_json(chats),))
+        assert await tx.rows(LINES) == grown
 
 
 # --- the registers themselves -------------------------------------------------------------------------------------

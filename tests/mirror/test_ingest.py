@@ -26,6 +26,7 @@ from tests.fixtures.wire import BAKERY, DANI, DAY, FLORIST, RUA, T0, Human, Json
 
 from twinline import wiring
 from twinline.app import App
+from twinline.inbox import service as inbox
 from twinline.kit.clock import ManualClock
 from twinline.mirror import events, ingest, past, service
 from twinline.rules import budget
@@ -248,6 +249,23 @@ async def test_a_reply_from_the_phone_answers_what_came_before_it(app: App) -> N
     await tell(app, wire.echoes(RUA, wire.text("wamid.2", T0 + 10, "yes")))
     assert await unread(app) == [1]
     assert await value(app, "SELECT extract(epoch FROM phone_seen_at)::bigint FROM numbers") == T0 + 10
+
+
+async def test_what_comes_after_the_team_has_looked_is_unread_whenever_it_was_written(
+    app: App, clock: ManualClock
+) -> None:
+    """Meta repeats for days what it couldn't deliver."""
+    number = await add_number(app)
+    await tell(app, HELLO)
+    clock.advance(minutes=10)
+    async with app.db.transaction() as tx:
+        await inbox.mark_read(tx, number, 1, clock.now())
+    assert await unread(app) == [0]
+    clock.advance(minutes=1)
+    await tell(app, wire.inbound(RUA, wire.text("wamid.3", T0 + 20, "and rolls?")))
+    assert await unread(app) == [1]
+    await tell(app, wire.echoes(RUA, wire.text("wamid.2", T0 + 10, "yes")))  # counted anew
+    assert await unread(app) == [1]
 
 
 # --- people -------------------------------------------------------------------------------------------------------

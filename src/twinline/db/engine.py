@@ -25,10 +25,12 @@ Configure = Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]]
 set_json_loads(orjson.loads)
 
 # For the pool of pipelined transactions: every lookup goes by key, with plans that are made once and stay. On a young
-# database the planner knows no sizes yet: it would read whole tables, and plan each time anew.
+# database the planner knows no sizes yet: it would read whole tables, and plan each time anew. Without sorts, what asks
+# for the newest of many finds the index that has them in order, not one that is as cheap as long as there are few.
 BY_KEY = """
 SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
-       set_config('enable_mergejoin', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false)
+       set_config('enable_mergejoin', 'off', false), set_config('enable_sort', 'off', false),
+       set_config('plan_cache_mode', 'force_generic_plan', false)
 """
 
 

@@ -40,12 +40,10 @@ WITH new AS (
 ), written AS (
     INSERT INTO events (number_id, seq, at, body) SELECT id, event_seq, %(at)s, body FROM counted
     RETURNING number_id, seq
-), parts AS (
-    SELECT string_agg(number_id || ':' || seq, ',') AS part
-    FROM (SELECT number_id, seq, row_number() OVER () / 200 AS n FROM written) AS numbered GROUP BY n
 )
-SELECT pg_notify(%(channel)s, part) FROM parts
+SELECT pg_notify(%(channel)s, string_agg(number_id || ':' || seq, ',')) FROM written HAVING count(*) > 0
 """
+ROOM = 200  # numbers in one notice
 
 
 class Marks(TypedDict, total=False):
@@ -63,5 +61,5 @@ async def publish(
 ) -> None:
     """One event for each number. The caller holds the rows of these numbers (``mirror.turn``)."""
     rows = [{"number_id": number_id, "body": body, **marks.get(number_id, {})} for number_id, body in bodies.items()]
-    if rows:
-        await tx.send(PUBLISH, {"rows": as_json(rows), "at": now, "channel": CHANNEL})
+    for start in range(0, len(rows), ROOM):
+        await tx.send(PUBLISH, {"rows": as_json(rows[start : start + ROOM]), "at": now, "channel": CHANNEL})

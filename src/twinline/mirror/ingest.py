@@ -281,17 +281,19 @@ async def _fold(
     now: datetime,
 ) -> None:
     folded = Folded(numbers)
-    seen = await people.resolve(tx, asked, rows, folded, now)
-    await _write(tx, rows, folded, now)
-    await news.spread(tx, rows, folded, seen, now)
+    resolved = await people.resolve(tx, asked, rows, folded, now)
+    await _write(tx, rows, resolved.fresh, folded, now)
+    await news.spread(tx, rows, folded, resolved.came, now)
     for follower in followers:
         await follower(app, tx, folded, now)
     await events.publish(tx, folded.events, now, folded.marks)
 
 
-async def _write(tx: Tx, rows: Rows, folded: Folded, now: datetime) -> None:
+async def _write(tx: Tx, rows: Rows, fresh: set[int], folded: Folded, now: datetime) -> None:
+    contacts = contacts_of(rows).values()
     for statement, found in (
-        (queries.WRITE_CONTACTS, contacts_of(rows).values()),
+        (queries.ADD_CONTACTS, [row for row in contacts if row.id in fresh]),
+        (queries.CHANGE_CONTACTS, [row for row in contacts if row.id not in fresh]),
         (queries.WRITE_MESSAGES, rows.messages.values()),
         (queries.WRITE_STATUSES, rows.statuses.values()),
         (queries.WRITE_EDITS, rows.edits.values()),

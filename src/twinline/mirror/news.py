@@ -4,46 +4,73 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
 from twinline.db import Tx, as_json
 from twinline.db.jobs import defer
 from twinline.kit.clock import microseconds
 from twinline.mirror import pace, queries
-from twinline.mirror.fold import MessageRow, Rows
+from twinline.mirror.fold import MessageRow, Rows, as_rows
 from twinline.mirror.models import Folded, Said
 from twinline.rules import budget
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """What a batch brings to a chat's line in the list; see ``queries.REFRESH_CHATS``. Times are unix seconds."""
+
+    number_id: int
+    contact_id: int
+    plain: bool = False
+    answered_at: int | None = None
+    inbound: int | None = None
+    waiting: int | None = None
+    since: int | None = None
+
+    def add(self, row: MessageRow) -> None:
+        """A live message from the customer that nobody knew yet."""
+        at = row.at or 0
+        if row.type in OPENS_NOTHING:
+            return
+        self.inbound = at if self.inbound is None else max(self.inbound, at)
+        if row.type != "reaction":
+            self.waiting = (self.waiting or 0) + 1
+            self.since = at if self.since is None else min(self.since, at)
+
+
+OPENS_NOTHING = frozenset({"system", "request_welcome"})  # the window, that is; so in ``queries.REFRESH_CHATS``
 
 
 @dataclass(slots=True)
 class _News:
     """Collected message by message."""
 
-    chats: dict[tuple[int, int], int | None] = field(default_factory=dict)  # touched -> when answered, unix seconds
+    chats: dict[tuple[int, int], Line] = field(default_factory=dict)  # those touched
     charged: dict[int, int] = field(default_factory=dict)  # number -> new live messages that use up its budget
     media: dict[tuple[int, str], MessageRow] = field(default_factory=dict)
 
 
-async def spread(tx: Tx, rows: Rows, folded: Folded, seen: set[tuple[int, str]], now: datetime) -> None:
-    """Refreshes, charges, asks and tells. ``seen``: the messages that had come live before this batch."""
+async def spread(tx: Tx, rows: Rows, folded: Folded, came: dict[tuple[int, str], bool], now: datetime) -> None:
+    """Refreshes, charges, asks and tells. ``came``: the messages that had come before this batch, and whether live."""
     news = _News()
     for number_id, body in folded.events.items():  # merged contacts
         for contact_id in body.get("chats", ()):
-            news.chats[number_id, contact_id] = None
+            news.chats[number_id, contact_id] = Line(number_id, contact_id)
     for key, row in rows.messages.items():
-        _tell(row, folded, seen=key in seen)
+        came_live = came.get(key)
+        _tell(row, folded, seen=came_live is True)
         if row.type is not None:
-            _note(row, rows.answered.get(key), news, folded, seen=key in seen)
+            _note(row, rows.answered.get(key), news, folded, came_live)
     _flag(rows, folded)
     if news.chats:
-        touched = [{"number_id": n, "contact_id": c, "answered_at": at} for (n, c), at in news.chats.items()]
-        await tx.send(queries.REFRESH_CHATS, (as_json(touched),))
+        await tx.send(queries.REFRESH_CHATS, (as_rows(news.chats.values()),))
     if news.charged or rows.phone_seen:
         await _charge(tx, rows, folded, news, now)
     await want(tx, news.media.values())
 
 
-def _note(row: MessageRow, answered: int | None, news: _News, folded: Folded, *, seen: bool) -> None:
-    """What one message that has come leads to."""
-    if row.live and not seen:
+def _note(row: MessageRow, answered: int | None, news: _News, folded: Folded, came_live: bool | None) -> None:
+    """What one message that has come leads to. ``came_live``: None if nobody knew it."""
+    if row.live and not came_live:
         if not row.outgoing or folded.numbers[row.number_id].count_echoes:
             news.charged[row.number_id] = news.charged.get(row.number_id, 0) + 1
         if row.contact_id is not None:
@@ -53,7 +80,15 @@ def _note(row: MessageRow, answered: int | None, news: _News, folded: Folded, *,
         news.media[row.number_id, row.media_id] = row
     if row.contact_id is not None:
         chat = (row.number_id, row.contact_id)
-        news.chats[chat] = max((at for at in (news.chats.get(chat), answered) if at is not None), default=None)
+        line = news.chats.get(chat)
+        if line is None:
+            line = news.chats[chat] = Line(*chat, plain=True)
+        if answered is not None:
+            line.answered_at = answered if line.answered_at is None else max(line.answered_at, answered)
+        if came_live is not None:
+            line.plain = False
+        elif row.live and not row.outgoing:
+            line.add(row)
 
 
 def _tell(row: MessageRow, folded: Folded, *, seen: bool) -> None:

@@ -34,31 +34,39 @@ def ask(tx: Tx, rows: Rows) -> Questions:
     )
 
 
-async def resolve(tx: Tx, asked: Questions, rows: Rows, folded: Folded, now: datetime) -> set[tuple[int, str]]:
-    """Gives every person and message of the batch its contact; answers the messages that had come live before."""
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What of a batch was there before it, and what wasn't."""
+
+    came: dict[tuple[int, str], bool]  # messages, and whether they had come live
+    fresh: set[int]  # contacts that are made by it
+
+
+async def resolve(tx: Tx, asked: Questions, rows: Rows, folded: Folded, now: datetime) -> Resolved:
+    """Gives every person and message of the batch its contact."""
     known = _Known(rows)
     for number_id, key, contact_id, fresh_id in await asked.identified.rows():
         if contact_id is None:
             known.fresh_id[number_id, key] = fresh_id
         else:
             known.contact_of[number_id, key] = contact_id
-    seen: set[tuple[int, str]] = set()
+    found = Resolved({}, set())
     homeless: list[tuple[int, str]] = []  # media follow-ups that didn't say to whom
     for number_id, wamid, contact_id, came_live, came in await asked.recalled.rows():
         if contact_id is not None:
             known.contact_of_message[number_id, wamid] = contact_id
         elif came:
             homeless.append((number_id, wamid))
-        if came_live:
-            seen.add((number_id, wamid))
+        if came:
+            found.came[number_id, wamid] = came_live
     if not known.settled():
-        await _join(tx, known, folded, now)
+        await _join(tx, known, found.fresh, folded, now)
     known.apply()
     for message_key in homeless:
-        found = rows.messages[message_key].contact_id
-        if found is not None:
-            folded.tell(message_key[0], "chats", found)
-    return seen
+        home = rows.messages[message_key].contact_id
+        if home is not None:
+            folded.tell(message_key[0], "chats", home)
+    return found
 
 
 @dataclass(slots=True)
@@ -109,8 +117,8 @@ class _Known:
                 self.rows.messages[message_key].contact_id = contact_id
 
 
-async def _join(tx: Tx, known: _Known, folded: Folded, now: datetime) -> None:
-    """New people become contacts; contacts that turn out to be one person are merged into the oldest."""
+async def _join(tx: Tx, known: _Known, made: set[int], folded: Folded, now: datetime) -> None:
+    """New people become contacts (``made``); contacts that turn out to be one person are merged into the oldest."""
     groups = known.groups()
     contacts = {root: sorted(int(k[2:]) for k in keys if k.startswith("c:")) for root, keys in groups.items()}
     torn = sorted({root[0] for root, ids in contacts.items() if len(ids) > 1})
@@ -121,7 +129,10 @@ async def _join(tx: Tx, known: _Known, folded: Folded, now: datetime) -> None:
     for root, members in groups.items():
         number_id = root[0]
         keys = [key for key in members if not key.startswith("c:")]
-        winner, *losers = contacts[root] or [known.fresh_id[number_id, keys[0]]]
+        if not contacts[root]:
+            contacts[root] = [known.fresh_id[number_id, keys[0]]]
+            made.update(contacts[root])
+        winner, *losers = contacts[root]
         fresh += [(number_id, key, winner) for key in keys if (number_id, key) not in known.contact_of]
         for loser in losers:
             gone[loser] = winner

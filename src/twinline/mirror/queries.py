@@ -1,6 +1,6 @@
 """All SQL of the mirror. Every statement is set-based; batches travel as one JSON document."""
 
-from twinline.db.registers import upsert
+from twinline.db.registers import Registers
 from twinline.mirror.fold import CONTACT_REGISTERS, SAID
 
 CLAIM = """
@@ -44,7 +44,7 @@ WHERE phone_number_id = ANY(%(ids)s) OR waba_id = ANY(%(ids)s)
 # Whose keys these are. One that is nobody's yet brings a fresh contact id along, for whoever it will turn out to be.
 IDENTIFY = """
 SELECT r.number_id, r.key, i.contact_id,
-       CASE WHEN i.contact_id IS NULL THEN nextval(pg_get_serial_sequence('contacts', 'id')) END
+       CASE WHEN i.contact_id IS NULL THEN nextval('contacts_id_seq') END
 FROM json_to_recordset(%s::json) AS r(number_id bigint, key text)
 LEFT JOIN identities i ON i.number_id = r.number_id AND i.key = r.key
 """
@@ -83,7 +83,7 @@ FROM json_to_recordset(%s::json) AS r(number_id bigint, key text, contact_id big
 ORDER BY number_id, key
 """
 
-WRITE_CONTACTS = upsert(
+_CONTACTS = Registers(
     "contacts",
     key=("number_id", "id"),
     versioned=dict(CONTACT_REGISTERS),
@@ -98,8 +98,11 @@ WRITE_CONTACTS = upsert(
     },
     defaults={**{governor: "-1" for governor, _ in CONTACT_REGISTERS}, "opted_out": "false"},
 )
+WRITE_CONTACTS = _CONTACTS.upsert
+ADD_CONTACTS = _CONTACTS.insert
+CHANGE_CONTACTS = _CONTACTS.update
 
-WRITE_MESSAGES = upsert(
+WRITE_MESSAGES = Registers(
     "messages",
     key=("number_id", "wamid"),
     versioned={"version": SAID, "edit_v": ("edit_text", "edit_content")},
@@ -134,7 +137,7 @@ WRITE_MESSAGES = upsert(
     },
     defaults={"heard": "0", "live": "false", "version": "-1", "delivery": "0", "edit_v": "-1"},
     times=("at", "revoked_at"),
-)
+).upsert
 
 # Answers how many were new: an update leaves the mark of its lock (xmax) on the row.
 IMPORT_MESSAGES = f"""
@@ -204,48 +207,68 @@ ERASE_EDITS = """
 UPDATE edits SET text = NULL, content = NULL WHERE number_id = ANY(%(numbers)s) AND original = ANY(%(wamids)s)
 """
 
-# A chat's line in the list is a function of its messages (and of how far the team has read), computed anew for each
-# chat that a batch touched: nothing to keep in step. A chat of reactions alone has no line (last_at is NULL), but its
-# window is open all the same. Imported messages, the newest from ``newest``, change no line that ends after them.
+# A chat's line in the list is a function of its messages, and of how far the team has read. What is ``plain`` only
+# adds to it: messages nobody knew yet, from now on in the chat (``inbound``: the newest that opens the window;
+# ``waiting`` of them want an answer, the oldest written at ``since``). Everything else has it computed anew: nothing to
+# keep in step. A chat of reactions alone has no line (last_at is NULL), but its window is open all the same. Imported
+# messages, the newest from ``newest``, change no line that ends after them.
 REFRESH_CHATS = """
 WITH touched AS MATERIALIZED (
-    SELECT t.number_id, t.contact_id, k.read_at, greatest(k.answered_at, to_timestamp(t.answered_at)) AS answered_at,
-           k.contact_id IS NOT NULL AS known
-    FROM json_to_recordset(%s::json) AS t(number_id bigint, contact_id bigint, answered_at bigint, newest bigint)
+    SELECT t.number_id, t.contact_id, k.contact_id IS NOT NULL AS known,
+           (extract(epoch FROM k.read_at) * 1000000)::bigint AS read_at,
+           greatest(k.last_inbound_at, to_timestamp(t.inbound)) AS inbound_at,
+           greatest(k.answered_at, to_timestamp(t.answered_at)) AS answered_at,
+           CASE
+               WHEN t.plain IS NOT TRUE THEN NULL
+               WHEN to_timestamp(t.answered_at) > coalesce(k.answered_at, '-infinity') THEN
+                   CASE WHEN to_timestamp(t.answered_at) > coalesce(
+                       greatest(k.last_inbound_at, to_timestamp(t.inbound)), '-infinity') THEN 0 END
+               WHEN t.waiting IS NULL THEN coalesce(k.unread, 0)
+               WHEN to_timestamp(t.since) >= coalesce(k.answered_at, '-infinity')
+                   THEN least(coalesce(k.unread, 0) + t.waiting, 1000)
+           END AS unread  -- NULL: to be counted
+    FROM json_to_recordset(%s::json) AS t(number_id bigint, contact_id bigint, answered_at bigint, newest bigint,
+        plain boolean, inbound bigint, waiting integer, since bigint)
     LEFT JOIN chats k ON k.number_id = t.number_id AND k.contact_id = t.contact_id
     WHERE t.newest IS NULL OR k.last_at IS NULL OR k.last_at <= to_timestamp(t.newest)
+), lines AS MATERIALIZED (
+    SELECT t.number_id, t.contact_id, t.known, last.at AS last_at, last.wamid AS last_wamid, t.answered_at,
+           CASE WHEN t.unread IS NULL THEN inbound.at ELSE t.inbound_at END AS last_inbound_at,
+           coalesce(t.unread, waiting.n) AS unread
+    FROM touched t
+    LEFT JOIN LATERAL (
+        SELECT m.at, m.wamid FROM messages m
+        WHERE m.number_id = t.number_id AND m.contact_id = t.contact_id AND m.type <> 'reaction'
+        ORDER BY m.at DESC, m.heard DESC, m.wamid DESC LIMIT 1
+    ) last ON true
+    LEFT JOIN LATERAL (
+        SELECT m.at FROM messages m
+        WHERE t.unread IS NULL AND m.number_id = t.number_id AND m.contact_id = t.contact_id
+          AND m.live AND NOT m.outgoing AND m.type NOT IN ('system', 'request_welcome')
+        ORDER BY m.at DESC LIMIT 1
+    ) inbound ON true
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS n FROM (
+            SELECT FROM messages m
+            WHERE t.unread IS NULL AND m.number_id = t.number_id AND m.contact_id = t.contact_id
+              AND m.live AND NOT m.outgoing AND m.type NOT IN ('system', 'request_welcome') AND m.type <> 'reaction'
+              -- What came after the team has looked was not seen, whenever it was written.
+              AND m.heard > coalesce(t.read_at, 0)
+              -- Meta counts in whole seconds: of two in the same second the customer's counts as the later one.
+              AND m.at >= coalesce(t.answered_at, '-infinity')
+            ORDER BY m.at DESC
+            LIMIT 1000
+        ) unanswered
+    ) waiting
+), moved AS (
+    UPDATE chats c SET last_at = l.last_at, last_wamid = l.last_wamid, last_inbound_at = l.last_inbound_at,
+        answered_at = l.answered_at, unread = l.unread
+    FROM lines l WHERE l.known AND c.number_id = l.number_id AND c.contact_id = l.contact_id
 )
-INSERT INTO chats AS c (number_id, contact_id, last_at, last_wamid, last_inbound_at, answered_at, unread)
-SELECT t.number_id, t.contact_id, last.at, last.wamid, inbound.at, t.answered_at, waiting.n
-FROM touched t
-LEFT JOIN LATERAL (
-    SELECT m.at, m.wamid FROM messages m
-    WHERE m.number_id = t.number_id AND m.contact_id = t.contact_id AND m.type <> 'reaction'
-    ORDER BY m.at DESC, m.heard DESC, m.wamid DESC LIMIT 1
-) last ON true
-LEFT JOIN LATERAL (
-    SELECT m.at FROM messages m
-    WHERE m.number_id = t.number_id AND m.contact_id = t.contact_id
-      AND m.live AND NOT m.outgoing AND m.type NOT IN ('system', 'request_welcome')
-    ORDER BY m.at DESC LIMIT 1
-) inbound ON true
-CROSS JOIN LATERAL (
-    SELECT count(*) AS n FROM (
-        SELECT FROM messages m
-        WHERE m.number_id = t.number_id AND m.contact_id = t.contact_id
-          AND m.live AND NOT m.outgoing AND m.type NOT IN ('system', 'request_welcome') AND m.type <> 'reaction'
-          AND m.at > coalesce(t.read_at, '-infinity')
-          -- Meta counts in whole seconds: of two in the same second the customer's counts as the later one.
-          AND m.at >= coalesce(t.answered_at, '-infinity')
-        ORDER BY m.at DESC
-        LIMIT 1000
-    ) unanswered
-) waiting
-WHERE last.at IS NOT NULL OR inbound.at IS NOT NULL OR t.answered_at IS NOT NULL OR t.known
-ORDER BY t.number_id, t.contact_id
-ON CONFLICT (number_id, contact_id) DO UPDATE SET
-    last_at = excluded.last_at, last_wamid = excluded.last_wamid, last_inbound_at = excluded.last_inbound_at,
-    answered_at = excluded.answered_at, unread = excluded.unread
+INSERT INTO chats (number_id, contact_id, last_at, last_wamid, last_inbound_at, answered_at, unread)
+SELECT number_id, contact_id, last_at, last_wamid, last_inbound_at, answered_at, unread FROM lines
+WHERE NOT known AND coalesce(last_at, last_inbound_at, answered_at) IS NOT NULL
+ORDER BY number_id, contact_id
 """
 
 WANT_MEDIA = """

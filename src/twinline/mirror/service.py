@@ -86,7 +86,7 @@ async def record(tx: Tx, messages: Sequence[MessageRow]) -> None:
         if row.contact_id is not None and row.at is not None:
             key = (row.number_id, row.contact_id)
             answered[key] = max(answered.get(key, 0), row.at)
-    chats = [{"number_id": n, "contact_id": c, "answered_at": at} for (n, c), at in answered.items()]
+    chats = [{"number_id": n, "contact_id": c, "plain": True, "answered_at": at} for (n, c), at in answered.items()]
     await tx.execute(queries.REFRESH_CHATS, (as_json(chats),))
 
 
