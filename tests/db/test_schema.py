@@ -44,11 +44,19 @@ async def test_every_growing_table_leads_its_key_with_the_number_or_the_organisa
     assert {table: lead for table, lead in others.items() if lead not in ("number_id", "organisation_id")} == {}
 
 
-async def test_a_young_database_finds_a_chat_by_its_key(app: App) -> None:
-    """Else a plan made while the tables are empty, and kept, would walk over every chat of a number to find one."""
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        (mirror_queries.REFRESH_CHATS, "using chats_pkey on chats"),
+        (mirror_queries.IDENTIFY, "using identities_pkey on identities"),
+        (mirror_queries.RECOGNISE, "using identities_pkey on identities"),
+    ],
+)
+async def test_a_young_database_finds_chats_and_people_by_their_key(app: App, statement: str, found: str) -> None:
+    """Else a plan made while the tables are empty, and kept, would walk over all of a number's to find one."""
     async with app.db.transaction() as tx:
         await tx.execute("SET LOCAL enable_seqscan = off")
         await tx.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        await tx.execute(f"PREPARE refresh (json) AS {mirror_queries.REFRESH_CHATS.replace('%s', '$1')}")
-        plan = "\n".join(row[0] for row in await tx.rows("EXPLAIN EXECUTE refresh ('[]')"))
-    assert "using chats_pkey on chats" in plan
+        await tx.execute(f"PREPARE asked (json) AS {statement.replace('%s', '$1')}")
+        plan = "\n".join(row[0] for row in await tx.rows("EXPLAIN EXECUTE asked ('[]')"))
+    assert found in plan

@@ -1,10 +1,11 @@
 """The archive keeps days, and lets them go in one stroke."""
 
+import hashlib
 from datetime import date, timedelta
 
 import pytest
 from tests.fixtures import wire
-from tests.fixtures.mirror import add_number, ask, tell, value
+from tests.fixtures.mirror import add_number, ask, became, change, fold_behind, tell, value
 from tests.fixtures.wire import RUA, T0
 
 from twinline.app import App
@@ -63,6 +64,20 @@ async def test_old_days_go_with_all_they_held_and_what_was_folded_stays(app: App
     assert await where(app) == []
     assert await value(app, "SELECT count(*) FROM unclaimed") == 0
     assert "webhooks_20261120" not in await partitions(app)
+    assert await value(app, "SELECT count(*) FROM messages") == 1
+
+
+async def test_a_heavy_body_is_kept_packed_and_one_of_an_older_release_as_it_came(app: App) -> None:
+    await add_number(app)
+    webhook = wire.inbound(RUA, wire.text("wamid.1", T0, "x" * 10_000))
+    body = wire.body(webhook)
+    await tell(app, webhook, heavy_from=0)
+    kept = await value(app, "SELECT body FROM webhooks")
+    assert len(kept) < len(body) / 10
+    assert archive.unpack(kept, hashlib.sha256(body).digest()) == body
+    await change(app, "UPDATE webhooks SET body = %s", body)
+    await fold_behind(app)
+    assert await became(app, webhook) == ("folded", None)
     assert await value(app, "SELECT count(*) FROM messages") == 1
 
 

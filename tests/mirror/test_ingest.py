@@ -623,7 +623,7 @@ async def test_somebody_merged_away_in_the_middle_of_the_past_is_found_again(
     [(day, digest)] = await waiting(app)
 
     async def merged() -> None:
-        await tell(app, wire.inbound(Human("351910000019", "PT.77"), wire.text("wamid.both", T0, "my new phone")))
+        await tell(app, wire.inbound(Human("351910000008", "PT.77"), wire.text("wamid.both", T0, "my new phone")))
 
     in_the_middle(monkeypatch, merged)
     await service.fold_archived(app, day, digest, ())

@@ -36,7 +36,7 @@ from twinline.app import App
 from twinline.db import Asked, Tx
 from twinline.db.jobs import defer
 from twinline.meta import webhooks as wire
-from twinline.mirror import events, news, people, queries
+from twinline.mirror import archive, events, news, people, queries
 from twinline.mirror.fold import Rows, as_rows, contacts_of
 from twinline.mirror.models import Folded, Follower, Number
 from twinline.rules.identity import canonical_phone
@@ -215,7 +215,7 @@ def _archive(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> Asked:
             "digests": [arrival.digest for arrival in arrivals],
             "states": [arrival.state for arrival in arrivals],
             "reasons": [arrival.problem for arrival in arrivals],
-            "bodies": [arrival.body for arrival in arrivals],
+            "bodies": [archive.pack(arrival.body) if arrival.heavy else arrival.body for arrival in arrivals],
         },
     )
 

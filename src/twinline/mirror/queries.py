@@ -62,10 +62,13 @@ HOLD_PEOPLE = (
 )
 MERGE_PEOPLE = "SELECT pg_advisory_xact_lock(hashtextextended('twinline.people', n)) FROM unnest(%s::bigint[]) AS n"
 
-STILL_THERE = """
-SELECT count(*)
-FROM json_to_recordset(%s::json) AS r(number_id bigint, id bigint)
-JOIN contacts c ON c.number_id = r.number_id AND c.id = r.id
+# Who of the past is known, and how new what is known of them is. Outer joins, for they say in which order to look: a
+# young plan took all contacts of the number first.
+RECOGNISE = f"""
+SELECT r.number_id, r.key, c.id, {", ".join(f"c.{version}" for version, _ in CONTACT_REGISTERS)}
+FROM json_to_recordset(%s::json) AS r(number_id bigint, key text)
+LEFT JOIN identities i ON i.number_id = r.number_id AND i.key = r.key
+LEFT JOIN contacts c ON c.number_id = i.number_id AND c.id = i.contact_id
 """
 
 CONTRADICTIONS = """
@@ -139,10 +142,17 @@ WRITE_MESSAGES = Registers(
     times=("at", "revoked_at"),
 ).upsert
 
-# Answers how many were new: an update leaves the mark of its lock (xmax) on the row.
-IMPORT_MESSAGES = f"""
-WITH written AS ({WRITE_MESSAGES} RETURNING o.xmax = 0 AS fresh)
-SELECT count(*) FROM written WHERE fresh
+# Messages of the past that nobody has yet: nothing to join.
+IMPORT_MESSAGES = """
+INSERT INTO messages (number_id, wamid, contact_id, outgoing, heard, version, at, type, text, content, extra, media_id,
+    quoted, author, delivery)
+SELECT r.number_id, r.wamid, r.contact_id, r.outgoing, r.heard, r.version, to_timestamp(r.at), r.type, r.text,
+    r.content, r.extra, r.media_id, r.quoted, r.author, coalesce(r.delivery, 0)
+FROM json_to_recordset(%s::json) AS r(number_id bigint, wamid text COLLATE "C", contact_id bigint, outgoing boolean,
+    heard bigint, version bigint, at bigint, type text, text text, content jsonb, extra jsonb, media_id text,
+    quoted text, author text, delivery smallint)
+WHERE NOT EXISTS (SELECT FROM messages m WHERE m.number_id = r.number_id AND m.wamid = r.wamid)
+ORDER BY r.number_id, r.wamid
 """
 
 WRITE_STATUSES = """
@@ -269,6 +279,14 @@ INSERT INTO chats (number_id, contact_id, last_at, last_wamid, last_inbound_at, 
 SELECT number_id, contact_id, last_at, last_wamid, last_inbound_at, answered_at, unread FROM lines
 WHERE NOT known AND coalesce(last_at, last_inbound_at, answered_at) IS NOT NULL
 ORDER BY number_id, contact_id
+"""
+
+# Which of these chats end with a message that was imported, the newest from ``newest``, or may.
+BEHIND = """
+SELECT t.number_id, t.contact_id
+FROM json_to_recordset(%s::json) AS t(number_id bigint, contact_id bigint, newest bigint)
+LEFT JOIN chats k ON k.number_id = t.number_id AND k.contact_id = t.contact_id
+WHERE t.newest IS NULL OR k.last_at IS NULL OR k.last_at <= to_timestamp(t.newest)
 """
 
 WANT_MEDIA = """

@@ -9,7 +9,7 @@ from twinline.app import App
 from twinline.db import Tx, as_json
 from twinline.kit import log
 from twinline.meta import webhooks as wire
-from twinline.mirror import ingest, past, queries
+from twinline.mirror import archive, ingest, past, queries
 from twinline.mirror.fold import ContactRow, MessageRow
 from twinline.mirror.models import Follower
 from twinline.rules.identity import digits, is_address, is_user_id, phone_key, user_key
@@ -42,15 +42,16 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
 
     May be repeated at any point: what was folded already joins into itself.
     """
-    async with app.db.transaction() as tx:
+    async with app.db.pipelined() as tx:
         rows = await tx.rows(queries.BODY, {"day": day, "digest": digest})
     if not rows:
         return  # older than the archive keeps
-    body, received = rows[0]
+    kept, received = rows[0]
     state, reason = "folded", None
     homeless: set[str] = set()
+    older: list[past.Chat] = []
     try:
-        parsed = wire.parse(body)
+        parsed = wire.parse(archive.unpack(kept, digest))
     except wire.Unreadable as error:
         state, reason = "unreadable", str(error)
     else:
@@ -67,12 +68,13 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
                     raise  # the job is tried again when the database is back
                 logger.error("slice_refused", digest=digest.hex(), error=type(error).__name__)
                 state, reason = "unreadable", ingest.reason(error)
-        await past.refresh(app, chats)
-    async with app.db.transaction() as tx:
+        older = await past.refresh(app, chats)
+    async with app.db.pipelined() as tx:
+        await past.tell(tx, older, app.clock.now())
         if homeless:
             await ingest.take_unclaimed(tx)
             state = "unclaimed"
-        await tx.execute(queries.SETTLE, {"day": day, "digest": digest, "state": state, "reason": reason})
+        await tx.send(queries.SETTLE, {"day": day, "digest": digest, "state": state, "reason": reason})
         if homeless:
             kept = [(address, digest) for address in sorted(homeless)]
             await ingest.keep_unclaimed(tx, kept, day, app.clock.now())
