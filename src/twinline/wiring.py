@@ -9,14 +9,16 @@ from twinline.app import App
 from twinline.automations import following as automations
 from twinline.automations import jobs as automations_jobs
 from twinline.automations import outside_jobs
+from twinline.automations import queries as automations_queries
 from twinline.automations.ears import Ears
 from twinline.campaigns import following as campaigns
 from twinline.campaigns import jobs as campaigns_jobs
+from twinline.campaigns import queries as campaigns_queries
 from twinline.costs import jobs as costs_jobs
 from twinline.costs import service as costs
 from twinline.db import jobs
 from twinline.mirror import jobs as mirror_jobs
-from twinline.mirror.models import Follower
+from twinline.mirror.models import Follower, OnlyWhere
 from twinline.numbers import jobs as numbers_jobs
 from twinline.numbers import lifecycle
 from twinline.sending import confirm
@@ -48,8 +50,10 @@ def followers(app: App) -> Sequence[Follower]:
         lifecycle.follow,
         templates.follow,
         confirm.follow,
-        campaigns.heard,
-        automations.follow,
+        OnlyWhere(campaigns_queries.FOLLOWED_AT, campaigns.heard),
+        automations.joined,
+        OnlyWhere(automations_queries.LISTENS, automations.said),
+        automations.echoed,
     ]
 
 

@@ -29,6 +29,7 @@ from twinline.app import App
 from twinline.inbox import service as inbox
 from twinline.kit.clock import ManualClock
 from twinline.mirror import events, ingest, past, service
+from twinline.mirror.models import OnlyWhere
 from twinline.rules import budget
 from twinline.rules.window import WindowReason, window
 
@@ -72,6 +73,14 @@ async def test_the_same_message_in_another_body_is_neither_doubled_nor_unread_tw
     assert await exported(app, number) == before
     assert await unread(app) == [1]
     assert listener.received == ["wamid.1"]
+
+
+async def test_a_follower_that_only_some_numbers_concern_is_called_for_these_alone(app: App) -> None:
+    await add_number(app)
+    asked, spared, between = Listener(), Listener(), Listener()
+    followers = [OnlyWhere("n.display_phone = 'another'", spared), between, OnlyWhere("n.state <> ''", asked)]
+    await tell(app, HELLO, followers=followers)
+    assert (asked.received, between.received, spared.received) == (["wamid.1"], ["wamid.1"], [])
 
 
 async def test_a_repeat_on_another_day_folds_again_to_no_effect(app: App, clock: ManualClock) -> None:

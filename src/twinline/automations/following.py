@@ -28,43 +28,47 @@ PATIENCE: Final = timedelta(seconds=20)
 """However much a customer writes, their turn is looked at so long after its beginning."""
 
 
-async def follow(app: App, tx: Tx, folded: Folded, now: datetime) -> None:
-    """The last of the followers: ``sending`` has decided who has the floor."""
+async def joined(app: App, tx: Tx, folded: Folded, now: datetime) -> None:
+    """Two contacts turned out to be one person: their turns and conversations become one's."""
     for number_id, body in folded.events.items():
         for winner, loser in body.get("merged", ()):
             named = {"number": number_id, "winner": winner, "loser": loser, "now": now}
             await tx.send(queries.JOIN_TURNS, named)
             for statement in queries.JOIN_RUNS:
                 await tx.send(statement, named)
-    said = [one for one in folded.received if one.type not in WORDLESS]
-    if said:
-        await tx.send(
-            queries.NOTE_TURNS,
-            {
-                "numbers": [one.number_id for one in said],
-                "contacts": [one.contact_id for one in said],
-                "wamids": [one.wamid for one in said],
-                "ats": [one.at for one in said],
-                "now": now,
-                "patience": PATIENCE,
-            },
-        )
-        numbers = sorted({one.number_id for one in said})
-        await tx.send(
-            queries.WAKE_DUE,
-            {"numbers": numbers, "task": tending.TEND, "channel": ears.CHANNEL, "soon": now + tending.LINGER},
-        )
-    if folded.echoed:
-        await _echoed(app, tx, folded, now)
 
 
-async def _echoed(app: App, tx: Tx, folded: Folded, now: datetime) -> None:
+async def said(app: App, tx: Tx, folded: Folded, now: datetime) -> None:
+    """What customers said opens turns, where somebody listens (``queries.LISTENS``)."""
+    words = [one for one in folded.received if one.type not in WORDLESS]
+    if not words:
+        return
+    await tx.send(
+        queries.NOTE_TURNS,
+        {
+            "numbers": [one.number_id for one in words],
+            "contacts": [one.contact_id for one in words],
+            "wamids": [one.wamid for one in words],
+            "ats": [one.at for one in words],
+            "now": now,
+            "patience": PATIENCE,
+        },
+    )
+    numbers = sorted({one.number_id for one in words})
+    await tx.send(
+        queries.WAKE_DUE,
+        {"numbers": numbers, "task": tending.TEND, "channel": ears.CHANNEL, "soon": now + tending.LINGER},
+    )
+
+
+async def echoed(app: App, tx: Tx, folded: Folded, now: datetime) -> None:
+    """What the owner typed; ``sending`` has decided before who has the floor."""
     commands = [one for one in folded.asides if isinstance(one, Commanded)]
     typed = {one.said.wamid for one in commands}
     spoken: dict[int, list[Said]] = defaultdict(list)
-    for said in folded.echoed:
-        if said.wamid not in typed:
-            spoken[said.number_id].append(said)
+    for one in folded.echoed:
+        if one.wamid not in typed:
+            spoken[one.number_id].append(one)
     for number_id, echoes in spoken.items():
         await _silenced(tx, number_id, echoes, now)
     for command in commands:

@@ -250,6 +250,13 @@ async def keep_settings(tx: Tx, number_id: int, chosen: Settings) -> None:
 
 # --- the engine: what customers say -----------------------------------------------------------------------------------
 
+# Whether an automation may begin, or one is talking already, at a number ``n``.
+LISTENS = """
+EXISTS (SELECT FROM automations a WHERE a.organisation_id = n.organisation_id AND a.enabled
+        AND (a.numbers IS NULL OR n.id = ANY(a.numbers)))
+OR EXISTS (SELECT FROM runs r WHERE r.number_id = n.id AND r.state <> 'ended' AND r.waits <> 'time')
+"""
+
 # Where an automation may begin, or one is talking already, what a customer says opens a turn, or goes on with one. It
 # is looked at when they have been quiet for a while, though not for ever. What was tried before isn't part of it any
 # more, and of very much the last fifty messages are. A job that waits for later is brought forward (``db.jobs``).

@@ -438,8 +438,11 @@ WHERE r.number_id = %(number)s AND r.contact_id = ANY(%(contacts)s) AND r.opted_
   AND r.sent_at > %(since)s
 """
 
+# Whether campaigns of a number ``n`` are followed.
+FOLLOWED_AT = "EXISTS (SELECT FROM campaign_cursors c WHERE c.number_id = n.id)"
+
 # Wakes the number's campaigns in a moment, if any are followed and nobody is about to look already. One statement
-# without an answer, since it stands in the way of every webhook.
+# without an answer, since it stands in the way of webhooks.
 HEARD = """
 SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(
     'campaign', %(task)s, 0, 'campaigns:' || c.number_id, 'campaigns:' || c.number_id,

@@ -28,7 +28,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 
@@ -38,7 +38,7 @@ from twinline.db.jobs import defer
 from twinline.meta import webhooks as wire
 from twinline.mirror import archive, events, news, people, queries
 from twinline.mirror.fold import Rows, as_rows, contacts_of
-from twinline.mirror.models import Folded, Follower, Number
+from twinline.mirror.models import Folded, Follower, Number, OnlyWhere
 from twinline.rules.identity import canonical_phone
 
 T = TypeVar("T")
@@ -92,14 +92,14 @@ async def ingest(app: App, tx: Tx, arrivals: Sequence[Arrival], followers: Seque
     archived = _archive(tx, list(unique.values()), now)
     # Repeats are rare, so the questions about everything travel with the bodies.
     told = [said for arrival in readable for said in claims.said(arrival)]
-    rows, asked = _ask(tx, told, now)
+    asked = _ask(tx, told, followers, now)
     fresh = {bytes(digest) for (digest,) in await archived.rows()}
     if not fresh.issuperset(arrival.digest for arrival in readable):
         told = [said for arrival in readable if arrival.digest in fresh for said in claims.said(arrival)]
-        rows, asked = _ask(tx, told, now)
+        asked = _ask(tx, told, followers, now)
     await _keep_homeless(tx, [arrival for arrival in readable if arrival.digest in fresh], now)
     if told:
-        await _fold(app, tx, claims.numbers, rows, asked, followers, now)
+        await _fold(app, tx, claims.numbers, asked, followers, now)
     for arrival in unique.values():
         if arrival.heavy and arrival.digest in fresh:
             await defer_fold(tx, now.date().isoformat(), arrival.digest)
@@ -117,7 +117,7 @@ async def fold_slice(
     claims = await _claim(tx, found)
     told = [(number_id, event) for event in found for number_id in claims.of(event.address)]
     if told:
-        await _fold(app, tx, claims.numbers, *_ask(tx, told, now, received), followers, now)
+        await _fold(app, tx, claims.numbers, _ask(tx, told, followers, now, received), followers, now)
     return claims.homeless(found)
 
 
@@ -259,33 +259,49 @@ async def attach(tx: Tx, addresses: Sequence[str]) -> int:
 # --- folding ------------------------------------------------------------------------------------------------------
 
 
+class _Questions(NamedTuple):
+    """What events come to, and what was asked about it."""
+
+    rows: Rows
+    people: people.Questions
+    concerned: Asked | None
+
+
 def _ask(
-    tx: Tx, told: Sequence[tuple[int, wire.Event]], now: datetime, received: datetime | None = None
-) -> tuple[Rows, people.Questions]:
-    """What the events come to, and the questions about it. ``received``: when the body was, if not now."""
+    tx: Tx,
+    told: Sequence[tuple[int, wire.Event]],
+    followers: Sequence[Follower],
+    now: datetime,
+    received: datetime | None = None,
+) -> _Questions:
+    """``received``: when the body was, if not now."""
     rows = Rows()
     second = int((received or now).timestamp())
     for number_id, event in told:
         rows.add(number_id, event, second)
     rows.number(now)
-    return rows, people.ask(tx, rows)
+    conditions = tuple(follower.condition for follower in followers if isinstance(follower, OnlyWhere))
+    numbers = {"numbers": list({number_id for number_id, _ in told})}
+    concerned = tx.ask(queries.concerned(conditions), numbers) if conditions else None
+    return _Questions(rows, people.ask(tx, rows), concerned)
 
 
 async def _fold(
     app: App,
     tx: Tx,
     numbers: dict[int, Number],
-    rows: Rows,
-    asked: people.Questions,
+    asked: _Questions,
     followers: Sequence[Follower],
     now: datetime,
 ) -> None:
-    folded = Folded(numbers)
-    resolved = await people.resolve(tx, asked, rows, folded, now)
+    rows, folded = asked.rows, Folded(numbers)
+    resolved = await people.resolve(tx, asked.people, rows, folded, now)
     await _write(tx, rows, resolved.fresh, folded, now)
     await news.spread(tx, rows, folded, resolved.came, now)
+    concerned = iter((await asked.concerned.rows())[0] if asked.concerned is not None else ())
     for follower in followers:
-        await follower(app, tx, folded, now)
+        if not isinstance(follower, OnlyWhere) or next(concerned):
+            await follower(app, tx, folded, now)
     await events.publish(tx, folded.events, now, folded.marks)
 
 

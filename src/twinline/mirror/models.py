@@ -60,3 +60,16 @@ class Follower(Protocol):
     """A feature that acts on what was folded, in the same transaction and under the same numbers' turns."""
 
     async def __call__(self, app: App, tx: Tx, folded: Folded, now: datetime) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyWhere:
+    """A follower whose statements a batch is spared unless ``condition`` (SQL about a number ``n``) is true of one of
+    its numbers. All such conditions are one question, asked under the numbers' turns.
+    """
+
+    condition: str
+    follower: Follower
+
+    async def __call__(self, app: App, tx: Tx, folded: Folded, now: datetime) -> None:
+        await self.follower(app, tx, folded, now)

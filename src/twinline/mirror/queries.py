@@ -1,5 +1,7 @@
 """All SQL of the mirror. Every statement is set-based; batches travel as one JSON document."""
 
+from functools import cache
+
 from twinline.db.registers import Registers
 from twinline.mirror.fold import CONTACT_REGISTERS, SAID
 
@@ -55,6 +57,16 @@ SELECT m.number_id, m.wamid, m.contact_id, m.type IS NOT NULL AND m.live, m.type
 FROM json_to_recordset(%s::json) AS r(number_id bigint, wamid text)
 JOIN messages m ON m.number_id = r.number_id AND m.wamid = r.wamid
 """
+
+
+@cache
+def concerned(conditions: tuple[str, ...]) -> str:
+    """A statement that answers which of these are true of one of the numbers."""
+    asked = (
+        f"EXISTS (SELECT FROM numbers n WHERE n.id = ANY(%(numbers)s) AND ({condition}))" for condition in conditions
+    )
+    return f"SELECT {', '.join(asked)}"
+
 
 # While the past is written, nobody of the number is merged away; one lock instead of one for each person.
 HOLD_PEOPLE = (
