@@ -11,8 +11,7 @@ Sources: Meta's references of the ``messages``, ``history``, ``smb_message_echoe
 """
 
 import json
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from math import isfinite
 from typing import Any, TypeAlias
 from zlib import crc32
@@ -21,7 +20,7 @@ import msgspec
 import orjson
 
 from twinline.rules import delivery
-from twinline.rules.identity import canonical_phone, digits
+from twinline.rules.identity import canonical_phone, digits, same_phone
 
 Json: TypeAlias = dict[str, Any]
 
@@ -41,7 +40,7 @@ class Unreadable(Exception):
     """The body isn't JSON, or not an object with anything to walk. Says why."""
 
 
-class Address(msgspec.Struct, frozen=True):
+class Address(msgspec.Struct, frozen=True, gc=False):
     """Whom a change is about. Message-type fields name the phone number id; account-level ones only the WABA."""
 
     waba_id: str | None
@@ -49,7 +48,7 @@ class Address(msgspec.Struct, frozen=True):
     phone: str | None  # the business's own number, digits only
 
 
-class Person(msgspec.Struct, frozen=True):
+class Person(msgspec.Struct, frozen=True, gc=False):
     """Whatever a webhook said about who the other side is. Everything may be missing, not all at once."""
 
     phone: str | None = None
@@ -172,6 +171,9 @@ Event: TypeAlias = (
 )
 
 
+Tell: TypeAlias = Callable[[Event], None]
+
+
 class Parsed(msgspec.Struct):
     events: list[Event]
     problems: list[str]
@@ -182,6 +184,7 @@ class _Broken(Exception):
 
 
 # --- reading loosely ----------------------------------------------------------------------------------------------
+# Most of what Meta may say of a message is absent, and these are called for all of it: so they look for that first.
 
 
 def decode(body: bytes) -> Json:
@@ -192,7 +195,8 @@ def decode(body: bytes) -> Json:
     """
     try:
         found = msgspec.json.decode(body)
-        tidy = b"\\u0000" not in body
+        # To look for one byte takes next to no time, and most bodies have none of these.
+        tidy = b"\\" not in body or b"\\u0000" not in body
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         tidy = False
         try:
@@ -245,9 +249,9 @@ def _time(value: Any) -> int | None:
     seconds = _number(value)
     if seconds is None or seconds < 0:
         return None
-    if seconds > MAX_TIME:
-        seconds //= 1000
-    return min(seconds, MAX_TIME - 1)
+    if seconds < MAX_TIME:
+        return seconds
+    return min(seconds if seconds == MAX_TIME else seconds // 1000, MAX_TIME - 1)
 
 
 def _object(value: Any) -> Json:
@@ -259,10 +263,9 @@ def _objects(value: Any) -> list[Json]:
 
 
 def _phone(value: Any) -> str | None:
-    text = _text(value)
-    if text is None:
+    if value is None:
         return None
-    found = text if text.isdigit() and text.isascii() else digits(text)
+    found = digits(_text(value) or "")
     return found if 0 < len(found) <= 32 else None
 
 
@@ -276,11 +279,15 @@ def _id(value: Any, what: str) -> str:
 
 
 def _optional_id(value: Any) -> str | None:
+    if value is None:
+        return None
     text = _text(value)
     return text if text is None or len(text) <= MAX_ID else None
 
 
 def _username(value: Any) -> str | None:
+    if value is None:
+        return None
     text = _text(value)
     return text.lstrip("@") or None if text else None
 
@@ -296,15 +303,23 @@ def _tie(*parts: Any) -> int:
 # --- people -------------------------------------------------------------------------------------------------------
 
 
-def _person(source: Json) -> Person:
-    """From a member of ``contacts[]`` or a thread's ``context``."""
+def _person(source: Json, phone: str | None = None) -> Person:
+    """From a member of ``contacts[]`` or a thread's ``context``, which may leave it to the thread to say the phone."""
+    profile = _object(source.get("profile"))
     return Person(
-        phone=_phone(source.get("wa_id")),
-        bsuid=_optional_id(source.get("user_id")),
-        parent_bsuid=_optional_id(source.get("parent_user_id")),
-        username=_username(source.get("username") or _object(source.get("profile")).get("username")),
-        name=_text(_object(source.get("profile")).get("name")),
+        _phone(source.get("wa_id")) or phone,
+        _optional_id(source.get("user_id")),
+        _optional_id(source.get("parent_user_id")),
+        _username(source.get("username") or profile.get("username")),
+        _text(profile.get("name")),
     )
+
+
+def _completed(known: Person, phone: str | None, bsuid: str | None, parent: str | None) -> Person:
+    """What a message says of somebody, and for the rest what is known of them."""
+    return Person(
+        phone or known.phone, bsuid or known.bsuid, parent or known.parent_bsuid, known.username, known.name
+    )  # fmt: skip
 
 
 class _People:
@@ -327,13 +342,19 @@ class _People:
             return Person(phone, bsuid, parent)
         if (phone is None or phone == known.phone) and (bsuid is None or bsuid == known.bsuid):
             return known
-        return Person(
-            phone or known.phone,
-            bsuid or known.bsuid,
-            parent or known.parent_bsuid,
-            known.username,
-            known.name,
-        )
+        return _completed(known, phone, bsuid, parent)
+
+
+class _Thread(msgspec.Struct):
+    """Who is spoken with in a thread of the history: whatever its messages say, it is this one."""
+
+    other: Person
+
+    def find(self, phone: str | None, bsuid: str | None, parent: str | None = None) -> Person:
+        other = self.other
+        if phone in (None, other.phone) and bsuid in (None, other.bsuid) and parent in (None, other.parent_bsuid):
+            return other
+        return _completed(other, phone, bsuid, parent)
 
 
 # --- what a message says ------------------------------------------------------------------------------------------
@@ -369,38 +390,44 @@ TEXT_OF: dict[str, Callable[[Any], str | None]] = {
     "order": lambda body: _text(_object(body).get("text")),
 }
 
-# A media object's ``url`` is signed anew for every delivery, so it isn't part of what the message says.
+# What the content leaves out. The text is kept beside it; and a media object's ``url`` is signed anew for every
+# delivery, so it isn't part of what the message says. The one of a location is.
 VOLATILE = frozenset({"url"})
-SAID_IN_TEXT = {"text": frozenset({"body"}), "image": frozenset({"caption"}), "video": frozenset({"caption"}),
-                "document": frozenset({"caption"})}  # fmt: skip
+LEFT_OUT: dict[str, frozenset[str]] = {
+    "text": VOLATILE | {"body"},
+    "image": VOLATILE | {"caption"},
+    "video": VOLATILE | {"caption"},
+    "document": VOLATILE | {"caption"},
+    "location": frozenset(),
+}
 CONTEXT_MARKS = ("forwarded", "frequently_forwarded", "referred_product")
 
 
-class _Body(msgspec.Struct):
-    type: str
-    text: str | None
-    content: Json | None
-    media_id: str | None
-
-
-def _body(source: Json) -> _Body:
+def _body(source: Json) -> tuple[str, str | None, Json | None, str | None]:
     """Type, text, content and media id of a message or of the new message inside an edit."""
     kind = (_text(source.get("type")) or "unknown")[:64]
     said = source.get(kind)
+    if said is None:
+        return kind, None, None, None
+    media_id = None
+    content: Json | None = None
     if type(said) is dict:
-        drop = SAID_IN_TEXT.get(kind, VOLATILE) | VOLATILE if kind != "location" else frozenset()
-        content = {key: item for key, item in said.items() if key not in drop} or None
+        left_out = LEFT_OUT.get(kind, VOLATILE)
+        if not said.keys() <= left_out:
+            content = {key: item for key, item in said.items() if key not in left_out}
+        if kind in MEDIA:
+            media_id = _optional_id(said.get("id"))
     else:
-        content = {"items": said} if said is not None else None
+        content = {"items": said}
     read = TEXT_OF.get(kind)
-    text = read(said) if read and said is not None else None
+    text = read(said) if read else None
     if text is not None and len(text) > MAX_TEXT:
         content, text = {**(content or {}), "body": text}, text[:MAX_TEXT]
-    return _Body(kind, text, content, _optional_id(said.get("id")) if kind in MEDIA and type(said) is dict else None)
+    return kind, text, content, media_id
 
 
 def _extra(source: Json, context: Json) -> Json | None:
-    extra: Json = {mark: context[mark] for mark in CONTEXT_MARKS if mark in context}
+    extra: Json = {mark: context[mark] for mark in CONTEXT_MARKS if mark in context} if context else {}
     for key in ("referral", "errors"):
         if key in source:
             extra[key] = source[key]
@@ -408,83 +435,70 @@ def _extra(source: Json, context: Json) -> Json | None:
 
 
 class _Source(msgspec.Struct):
-    """What all messages of one array have in common."""
+    """What all parts of one array have in common."""
 
     address: Address
-    people: _People
-    echoes: bool  # all of it was written by the business
-    live: bool
-    rank: int
-    other: Person | None = None  # the other side of a history thread
+    people: _People | _Thread
+    live: bool = True
+    rank: int = CONTENT
 
 
-def _is_outgoing(message: Json, source: _Source) -> bool:
-    if source.echoes:
-        return True
-    sender, business = _phone(message.get("from")), source.address.phone
+def _is_outgoing(message: Json, sender: str | None, source: _Source) -> bool:
     if sender is None:
         # In a thread both sides speak, and only customers go without a phone.
-        return source.other is not None and not _text(message.get("from_user_id"))
-    # Brazil, Mexico and Argentina spell a number in two ways, the business's own too.
-    return business is not None and canonical_phone(sender) == canonical_phone(business)
+        return source.rank == HISTORY and not _text(message.get("from_user_id"))
+    business = source.address.phone
+    return business is not None and same_phone(sender, business)
 
 
-def _other_side(message: Json, outgoing: bool, source: _Source) -> Person:
-    side = "to" if outgoing else "from"
-    person = source.people.find(
-        _phone(message.get(side)),
-        _optional_id(message.get(f"{side}_user_id")),
-        _optional_id(message.get(f"{side}_parent_user_id")),
-    )
-    thread = source.other
-    if thread is None:
-        return person
-    return Person(
-        person.phone or thread.phone,
-        person.bsuid or thread.bsuid,
-        person.parent_bsuid or thread.parent_bsuid,
-        person.username or thread.username,
-        person.name or thread.name,
-    )
-
-
-def _message(message: Json, source: _Source) -> Iterator[Event]:
+def _message(message: Json, source: _Source, tell: Tell, echo: bool = False) -> None:
+    """``echo``: the business wrote it, whoever it says it is from."""
     wamid = _id(message.get("id"), "a message's id")
     at = _time(message.get("timestamp")) or 0
     kind = message.get("type")
     if message.get("group_id") is not None:
         # Groups are not part of coexistence (Meta: Groups API); should one come, it is kept and shown, not mixed in.
-        yield Notice(source.address, "group_message", at, message)
+        tell(Notice(source.address, "group_message", at, message))
         return
-    outgoing = _is_outgoing(message, source)
-    person = _other_side(message, outgoing, source)
+    sender = _phone(message.get("from"))
+    outgoing = echo or _is_outgoing(message, sender, source)
+    if outgoing:
+        phone, bsuid, parent = _phone(message.get("to")), message.get("to_user_id"), message.get("to_parent_user_id")
+    else:
+        phone, bsuid, parent = sender, message.get("from_user_id"), message.get("from_parent_user_id")
+    person = source.people.find(phone, _optional_id(bsuid), _optional_id(parent))
     if kind in ("edit", "revoke"):
-        yield _edit(message, kind, wamid, at, outgoing, person, source.address)
+        tell(_edit(message, kind, wamid, at, outgoing, person, source.address))
         return
     # Only a media follow-up may leave that out: its placeholder says it (Meta: history webhook, ``to``).
     if not person.known and (source.live or source.rank != CONTENT):
         raise _Broken(f"message {wamid} doesn't say who the other side is")
-    body = _body(message)
+    kind, text, content, media_id = _body(message)
     context = _object(message.get("context"))
     extra = _extra(message, context)
     quoted = _optional_id(context.get("id"))
-    if body.type == "reaction":
-        quoted = _optional_id((body.content or {}).get("message_id"))
-    status = _object(message.get("history_context")).get("status")
-    rank = PLACEHOLDER if body.type in PLACEHOLDERS else source.rank
-    yield Message(
-        source.address, person, wamid, outgoing, source.live, rank, at, body.type, body.text, body.content, extra,
-        body.media_id, quoted, delivery.parse(status) if outgoing and status else 0,
-        _tie(body.type, body.text, body.content, extra, quoted),
+    if kind == "reaction":
+        quoted = _optional_id((content or {}).get("message_id"))
+    status = _object(message.get("history_context")).get("status") if outgoing else None
+    tell(
+        Message(
+            source.address, person, wamid, outgoing, source.live,
+            PLACEHOLDER if kind in PLACEHOLDERS else source.rank, at, kind, text, content, extra, media_id, quoted,
+            delivery.parse(status) if status else 0, _tie(kind, text, content, extra, quoted),
+        )
     )  # fmt: skip
-    if body.type == "system" and body.content:
+    if kind == "system" and content:
         moved = Person(
-            _phone(body.content.get("wa_id") or body.content.get("new_wa_id")),
-            _optional_id(body.content.get("user_id")),
-            _optional_id(body.content.get("parent_user_id")),
+            _phone(content.get("wa_id") or content.get("new_wa_id")),
+            _optional_id(content.get("user_id")),
+            _optional_id(content.get("parent_user_id")),
         )
         if moved.known and person.known:
-            yield PersonMoved(source.address, person, moved, at)
+            tell(PersonMoved(source.address, person, moved, at))
+
+
+def _echo(message: Json, source: _Source, tell: Tell) -> None:
+    _message(message, source, tell, echo=True)
 
 
 def _edit(message: Json, kind: str, wamid: str, at: int, outgoing: bool, person: Person, address: Address) -> Edit:
@@ -492,9 +506,9 @@ def _edit(message: Json, kind: str, wamid: str, at: int, outgoing: bool, person:
     original = _id(said.get("original_message_id"), f"the original of {kind} {wamid}")
     if kind == "revoke":
         return Edit(address, person, wamid, original, kind, outgoing, at, None, None, None, _tie(wamid, original))
-    body = _body(_object(said.get("message")))
-    tie = _tie(wamid, original, body.type, body.text, body.content)
-    return Edit(address, person, wamid, original, kind, outgoing, at, body.type, body.text, body.content, tie)
+    new, text, content, _ = _body(_object(said.get("message")))
+    tie = _tie(wamid, original, new, text, content)
+    return Edit(address, person, wamid, original, kind, outgoing, at, new, text, content, tie)
 
 
 # --- fields -------------------------------------------------------------------------------------------------------
@@ -503,21 +517,25 @@ def _edit(message: Json, kind: str, wamid: str, at: int, outgoing: bool, person:
 class _Walk:
     """Collects the events of one body and the problems met on the way."""
 
+    __slots__ = ("events", "problems")
+
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.problems: list[str] = []
 
-    def each(self, parts: Any, read: Callable[[Json], Iterator[Event]]) -> None:
+    def each(self, parts: Any, read: Callable[[Json, _Source, Tell], None], source: _Source) -> None:
+        """Reads the members of an array. What ``read`` tells before a part turns out to be broken stays told."""
         if parts is None:
             return
         if type(parts) is not list:
             self.problems.append(f"a list was expected, not {type(parts).__name__}")
             return
+        tell = self.events.append
         for part in parts:
             try:
                 if type(part) is not dict:
                     raise _Broken(f"an object was expected, not {type(part).__name__}")
-                self.events.extend(read(part))
+                read(part, source, tell)
             # Values of a shape nobody foresaw must not take their neighbours along.
             except (
                 _Broken,
@@ -530,95 +548,87 @@ class _Walk:
             ) as error:
                 self.problems.append(str(error) or type(error).__name__)
 
-    # Each reader of a field takes (address, value).
+    # Each reader of a field takes (source, value).
 
-    def messages(self, address: Address, value: Json) -> None:
-        people = _People(value)
-        source = _Source(address, people, echoes=False, live=True, rank=CONTENT)
-        self.each(value.get("messages"), partial(_message, source=source))
-        echoes = _Source(address, people, echoes=True, live=True, rank=CONTENT)
-        self.each(value.get("message_echoes"), partial(_message, source=echoes))
-        self.each(value.get("statuses"), lambda status: _status(status, address, people))
+    def messages(self, source: _Source, value: Json) -> None:
+        self.each(value.get("messages"), _message, source)
+        self.each(value.get("message_echoes"), _echo, source)
+        self.each(value.get("statuses"), _status, source)
         if value.get("errors"):
-            self.events.append(Notice(address, "errors", None, {"errors": value["errors"]}))
+            self.events.append(Notice(source.address, "errors", None, {"errors": value["errors"]}))
 
-    def history(self, address: Address, value: Json) -> None:
-        people = _People(value)
-        for part, echoes in (("messages", False), ("message_echoes", True)):
-            source = _Source(address, people, echoes, live=False, rank=CONTENT)
-            self.each(value.get(part), partial(_message, source=source))
-        self.each(value.get("history"), lambda part: self._chunk(address, part))
-        self.each(value.get("errors"), lambda error: _declined(address, error))
+    def history(self, source: _Source, value: Json) -> None:
+        past = _Source(source.address, source.people, live=False)
+        self.each(value.get("messages"), _message, past)
+        self.each(value.get("message_echoes"), _echo, past)
+        self.each(value.get("history"), self._chunk, past)
+        self.each(value.get("errors"), _declined, past)
 
-    def _chunk(self, address: Address, part: Json) -> Iterator[Event]:
-        self.each(part.get("errors"), lambda error: _declined(address, error))
+    def _chunk(self, part: Json, source: _Source, tell: Tell) -> None:
+        self.each(part.get("errors"), _declined, source)
         if "metadata" not in part and "threads" not in part:
             return
+        threads = _objects(part.get("threads"))
         total = 0
-        for thread in _objects(part.get("threads")):
-            other = _person(_object(thread.get("context")))
-            if other.phone is None:
-                other = msgspec.structs.replace(other, phone=_phone(thread.get("id")))
-            source = _Source(address, _NOBODY, echoes=False, live=False, rank=HISTORY, other=other)
-            self.each(thread.get("messages"), partial(_message, source=source))
-            total += len(_objects(thread.get("messages")))
+        for thread in threads:
+            other = _person(_object(thread.get("context")), _phone(thread.get("id")))
+            messages = thread.get("messages")
+            self.each(messages, _message, _Source(source.address, _Thread(other), live=False, rank=HISTORY))
+            total += len(_objects(messages))
         meta = _object(part.get("metadata"))
-        yield HistoryChunk(
-            address,
-            phase=max(-1, min(_number(meta.get("phase")) or 0, 1000)),
-            chunk_order=max(0, min(_number(meta.get("chunk_order")) or 0, 1 << 30)),
-            progress=max(0, min(_number(meta.get("progress")) or 0, 100)),
-            threads=len(_objects(part.get("threads"))),
-            messages=total,
+        tell(
+            HistoryChunk(
+                source.address,
+                phase=max(-1, min(_number(meta.get("phase")) or 0, 1000)),
+                chunk_order=max(0, min(_number(meta.get("chunk_order")) or 0, 1 << 30)),
+                progress=max(0, min(_number(meta.get("progress")) or 0, 100)),
+                threads=len(threads),
+                messages=total,
+            )
         )
 
-    def contacts(self, address: Address, value: Json) -> None:
-        self.each(value.get("state_sync"), lambda entry: _contact(entry, address))
+    def contacts(self, source: _Source, value: Json) -> None:
+        self.each(value.get("state_sync"), _contact, source)
 
-    def preferences(self, address: Address, value: Json) -> None:
-        people = _People(value)
-        self.each(value.get("user_preferences"), lambda entry: _preference(entry, address, people))
+    def preferences(self, source: _Source, value: Json) -> None:
+        self.each(value.get("user_preferences"), _preference, source)
 
-    def calls(self, address: Address, value: Json) -> None:
-        people = _People(value)
-        self.each(value.get("calls"), lambda call: _call(call, address, people))
+    def calls(self, source: _Source, value: Json) -> None:
+        self.each(value.get("calls"), _call, source)
         if value.get("statuses"):
-            self.events.append(Notice(address, "calls", None, {"statuses": value["statuses"]}))
+            self.events.append(Notice(source.address, "calls", None, {"statuses": value["statuses"]}))
 
-    def user_ids(self, address: Address, value: Json) -> None:
-        people = _People(value)
-        self.each(value.get("user_id_update"), lambda entry: _moved(entry, address, people))
-
-
-_NOBODY = _People({})
+    def user_ids(self, source: _Source, value: Json) -> None:
+        self.each(value.get("user_id_update"), _moved, source)
 
 
-def _declined(address: Address, error: Json) -> Iterator[Event]:
+def _declined(error: Json, source: _Source, tell: Tell) -> None:
     text = _text(_object(error.get("error_data")).get("details")) or _text(error.get("message")) or ""
     if _number(error.get("code")) == 2593109:
-        yield HistoryDeclined(address, text)
+        tell(HistoryDeclined(source.address, text))
     else:
-        yield Notice(address, "errors", None, {"errors": [error]})
+        tell(Notice(source.address, "errors", None, {"errors": [error]}))
 
 
-def _status(status: Json, address: Address, people: _People) -> Iterator[Event]:
+def _status(status: Json, source: _Source, tell: Tell) -> None:
+    address = source.address
     wamid = _id(status.get("id"), "a status's message id")
     at = _time(status.get("timestamp")) or 0
     if status.get("recipient_type") == "group":
-        yield Notice(address, "group_status", at, status)
+        tell(Notice(address, "group_status", at, status))
         return
-    person = people.find(
+    person = source.people.find(
         _phone(status.get("recipient_id")),
         _optional_id(status.get("recipient_user_id")),
         _optional_id(status.get("recipient_parent_user_id") or status.get("parent_recipient_user_id")),
     )
     step = delivery.parse(_text(status.get("status")) or "")
-    detail: Json | None = {key: status[key] for key in ("errors", "pricing", "conversation") if key in status} or None
     if not step:
-        yield Notice(address, "status", at, status)
+        tell(Notice(address, "status", at, status))
         return
+    detail: Json | None = {key: status[key] for key in ("errors", "pricing", "conversation") if key in status} or None
     callback = _optional_id(status.get("biz_opaque_callback_data"))
-    yield Status(address, person, wamid, int(step), at, callback, detail, _tie(detail))
+    tell(Status(address, person, wamid, int(step), at, callback, detail, _tie(detail)))
 
 
 def error_code(detail: Json | None) -> int | None:
@@ -627,71 +637,74 @@ def error_code(detail: Json | None) -> int | None:
     return code if code is not None and 0 <= code < 1 << 31 else None
 
 
-def _call(call: Json, address: Address, people: _People) -> Iterator[Event]:
+def _call(call: Json, source: _Source, tell: Tell) -> None:
     """A call is kept as said; one that a customer made is also a message of its chat, since it opens the window.
 
     Meta tells of its beginning (``connect``) and its end under one id. It counts from the beginning, so the end only
     stands in where that doesn't come; who calls is said by ``direction``, or follows from ``from``.
     """
+    address = source.address
     at = _time(call.get("timestamp")) or 0
-    yield Notice(address, "calls", at, call)
+    tell(Notice(address, "calls", at, call))
     caller, wacid = _phone(call.get("from")), _optional_id(call.get("id"))
-    ours = (
-        caller is not None and address.phone is not None and canonical_phone(caller) == canonical_phone(address.phone)
-    )
+    ours = caller is not None and address.phone is not None and same_phone(caller, address.phone)
     direction = (_text(call.get("direction")) or "").upper()
-    person = people.find(caller, _optional_id(call.get("from_user_id")), _optional_id(call.get("from_parent_user_id")))
+    person = source.people.find(
+        caller, _optional_id(call.get("from_user_id")), _optional_id(call.get("from_parent_user_id"))
+    )
     if wacid is None or ours or not person.known or direction not in ("USER_INITIATED", ""):
         return
     begins = call.get("event") == "connect"
     began = at if begins else _time(call.get("start_time")) or at
     rank = CONTENT if begins else PLACEHOLDER
-    yield Message(
-        address, person, wacid, False, True, rank, began, "call", None, None, None, None, None, 0, _tie(wacid)
-    )  # fmt: skip
+    tell(
+        Message(address, person, wacid, False, True, rank, began, "call", None, None, None, None, None, 0, _tie(wacid))
+    )
 
 
-def _contact(entry: Json, address: Address) -> Iterator[Event]:
-    source = _object(entry.get("contact"))
+def _contact(entry: Json, source: _Source, tell: Tell) -> None:
+    contact = _object(entry.get("contact"))
     at = _time(_object(entry.get("metadata")).get("timestamp")) or 0
     person = Person(
-        phone=_phone(source.get("phone_number")),
-        bsuid=_optional_id(source.get("user_id")),
-        parent_bsuid=_optional_id(source.get("parent_user_id")),
-        username=_username(source.get("username")),
+        phone=_phone(contact.get("phone_number")),
+        bsuid=_optional_id(contact.get("user_id")),
+        parent_bsuid=_optional_id(contact.get("parent_user_id")),
+        username=_username(contact.get("username")),
     )
     action = (_text(entry.get("action")) or "").lower()
     if entry.get("type") not in (None, "contact") or action not in ("add", "edit", "remove"):
-        yield Notice(address, "smb_app_state_sync", at, entry)
+        tell(Notice(source.address, "smb_app_state_sync", at, entry))
         return
     if not person.known:
         raise _Broken("an address-book entry has neither phone number nor user id")
-    name = _text(source.get("full_name")) or _text(source.get("first_name"))
+    name = _text(contact.get("full_name")) or _text(contact.get("first_name"))
     if action == "remove":
-        yield ContactChange(address, person, at, None, None)
+        tell(ContactChange(source.address, person, at, None, None))
     else:
-        yield ContactChange(address, person, at, name or "", _text(source.get("first_name")))
+        tell(ContactChange(source.address, person, at, name or "", _text(contact.get("first_name"))))
 
 
-def _preference(entry: Json, address: Address, people: _People) -> Iterator[Event]:
-    person = people.find(_phone(entry.get("wa_id")), _optional_id(entry.get("user_id")))
+def _preference(entry: Json, source: _Source, tell: Tell) -> None:
+    person = source.people.find(_phone(entry.get("wa_id")), _optional_id(entry.get("user_id")))
     value = (_text(entry.get("value")) or "").lower()
     at = _time(entry.get("timestamp")) or 0
     if value not in ("stop", "resume") or not person.known:
-        yield Notice(address, "user_preferences", at, entry)
+        tell(Notice(source.address, "user_preferences", at, entry))
         return
-    yield Preference(address, person, at, stopped=value == "stop")
+    tell(Preference(source.address, person, at, stopped=value == "stop"))
 
 
-def _moved(entry: Json, address: Address, people: _People) -> Iterator[Event]:
+def _moved(entry: Json, source: _Source, tell: Tell) -> None:
     ids, parents = _object(entry.get("user_id")), _object(entry.get("parent_user_id"))
     phone = _phone(entry.get("wa_id"))
     previous = Person(bsuid=_id(ids.get("previous"), "the previous user id"))
-    current = people.find(phone, _id(ids.get("current"), "the current user id"), _optional_id(parents.get("current")))
-    yield PersonMoved(address, previous, current, _time(entry.get("timestamp")) or 0)
+    current = source.people.find(
+        phone, _id(ids.get("current"), "the current user id"), _optional_id(parents.get("current"))
+    )
+    tell(PersonMoved(source.address, previous, current, _time(entry.get("timestamp")) or 0))
 
 
-Reader: TypeAlias = Callable[[_Walk, Address, Json], None]
+Reader: TypeAlias = Callable[[_Walk, _Source, Json], None]
 
 READERS: dict[str, Reader] = {
     "messages": _Walk.messages,
@@ -768,7 +781,7 @@ def parse(body: bytes) -> Parsed:
             reader = READERS.get(field)
             before = len(walk.events) + len(walk.problems)
             if reader is not None:
-                reader(walk, address, value)
+                reader(walk, _Source(address, _People(value)), value)
             # Also of a field we read, what holds nothing we know is kept as said.
             silent = len(walk.events) + len(walk.problems) == before
             if reader is None or (silent and any(value[part] for part in value.keys() - ENVELOPE)):

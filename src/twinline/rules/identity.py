@@ -42,7 +42,7 @@ def canonical_phone(wa_id: str) -> str:
     if not (wa_id.isascii() and wa_id.isdigit()):
         wa_id = digits(wa_id)
     # All three countries begin with 5, so most of the world leaves here.
-    if not wa_id.startswith("5"):
+    if wa_id[:1] != "5":
         return wa_id
     if len(wa_id) == 13:
         if wa_id.startswith("521"):
@@ -52,6 +52,12 @@ def canonical_phone(wa_id: str) -> str:
     elif len(wa_id) == 12 and wa_id.startswith("55") and wa_id[4] in _BRAZIL_MOBILE:
         return f"{wa_id[:4]}9{wa_id[4:]}"
     return wa_id
+
+
+def same_phone(one: str, other: str) -> bool:
+    """Whether two spellings, digits only, are of one telephone."""
+    # They differ at the beginning, if at all, so their ends tell most pairs apart.
+    return one[-4:] == other[-4:] and canonical_phone(one) == canonical_phone(other)
 
 
 def phone_key(wa_id: str) -> str:
