@@ -21,15 +21,19 @@ class Line(msgspec.Struct, omit_defaults=True):
     number_id: int
     contact_id: int
     plain: bool = False
+    at: int | None = None
+    wamid: str | None = None
     answered_at: int | None = None
     inbound: int | None = None
     waiting: int | None = None
     since: int | None = None
 
     def add(self, row: MessageRow) -> None:
-        """A live message from the customer that nobody knew yet."""
+        """A message that nobody knew yet; of the same second, those told later count as later."""
         at = row.at or 0
-        if row.type in OPENS_NOTHING:
+        if row.type != "reaction" and (self.at is None or at >= self.at):
+            self.at, self.wamid = at, row.wamid
+        if row.outgoing or not row.live or row.type in OPENS_NOTHING:
             return
         self.inbound = at if self.inbound is None else max(self.inbound, at)
         if row.type != "reaction":
@@ -87,7 +91,7 @@ def _note(row: MessageRow, answered: int | None, news: _News, folded: Folded, ca
             line.answered_at = answered if line.answered_at is None else max(line.answered_at, answered)
         if came_live is not None:
             line.plain = False
-        elif row.live and not row.outgoing:
+        else:
             line.add(row)
 
 

@@ -230,14 +230,15 @@ UPDATE edits SET text = NULL, content = NULL WHERE number_id = ANY(%(numbers)s) 
 """
 
 # A chat's line in the list is a function of its messages, and of how far the team has read. What is ``plain`` only
-# adds to it: messages nobody knew yet, from now on in the chat (``inbound``: the newest that opens the window;
-# ``waiting`` of them want an answer, the oldest written at ``since``). Everything else has it computed anew: nothing to
-# keep in step. A chat of reactions alone has no line (last_at is NULL), but its window is open all the same. Imported
-# messages, the newest from ``newest``, change no line that ends after them.
+# adds to it: messages nobody knew yet (the newest: ``at``, ``wamid``; that opens the window: ``inbound``; ``waiting`` of
+# them want an answer, the oldest written at ``since``). Everything else has it computed anew: nothing to keep in step.
+# A chat of reactions alone has no line (last_at is NULL), but its window is open all the same. Imported messages, the
+# newest from ``newest``, change no line that ends after them.
 REFRESH_CHATS = """
 WITH touched AS MATERIALIZED (
     SELECT t.number_id, t.contact_id, k.contact_id IS NOT NULL AS known,
            (extract(epoch FROM k.read_at) * 1000000)::bigint AS read_at,
+           CASE WHEN t.plain AND to_timestamp(t.at) > k.last_at THEN to_timestamp(t.at) END AS at, t.wamid,
            greatest(k.last_inbound_at, to_timestamp(t.inbound)) AS inbound_at,
            greatest(k.answered_at, to_timestamp(t.answered_at)) AS answered_at,
            CASE
@@ -250,17 +251,18 @@ WITH touched AS MATERIALIZED (
                    THEN least(coalesce(k.unread, 0) + t.waiting, 1000)
            END AS unread  -- NULL: to be counted
     FROM json_to_recordset(%s::json) AS t(number_id bigint, contact_id bigint, answered_at bigint, newest bigint,
-        plain boolean, inbound bigint, waiting integer, since bigint)
+        plain boolean, at bigint, wamid text, inbound bigint, waiting integer, since bigint)
     LEFT JOIN chats k ON k.number_id = t.number_id AND k.contact_id = t.contact_id
     WHERE t.newest IS NULL OR k.last_at IS NULL OR k.last_at <= to_timestamp(t.newest)
 ), lines AS MATERIALIZED (
-    SELECT t.number_id, t.contact_id, t.known, last.at AS last_at, last.wamid AS last_wamid, t.answered_at,
+    SELECT t.number_id, t.contact_id, t.known, t.answered_at,
+           coalesce(t.at, last.at) AS last_at, CASE WHEN t.at IS NULL THEN last.wamid ELSE t.wamid END AS last_wamid,
            CASE WHEN t.unread IS NULL THEN inbound.at ELSE t.inbound_at END AS last_inbound_at,
            coalesce(t.unread, waiting.n) AS unread
     FROM touched t
     LEFT JOIN LATERAL (
         SELECT m.at, m.wamid FROM messages m
-        WHERE m.number_id = t.number_id AND m.contact_id = t.contact_id AND m.type <> 'reaction'
+        WHERE t.at IS NULL AND m.number_id = t.number_id AND m.contact_id = t.contact_id AND m.type <> 'reaction'
         ORDER BY m.at DESC, m.heard DESC, m.wamid DESC LIMIT 1
     ) last ON true
     LEFT JOIN LATERAL (
