@@ -59,8 +59,8 @@ async def resolve(tx: Tx, asked: Questions, rows: Rows, folded: Folded, now: dat
             homeless.append((number_id, wamid))
         if came:
             found.came[number_id, wamid] = came_live
-    if not known.settled():
-        await _join(tx, known, found.fresh, folded, now)
+    if groups := known.groups():
+        await _join(tx, known, groups, found.fresh, folded, now)
     known.apply()
     for message_key in homeless:
         home = rows.messages[message_key].contact_id
@@ -78,33 +78,28 @@ class _Known:
     fresh_id: dict[tuple[int, str], int] = field(default_factory=dict)  # (number, nobody's key) -> id for a contact
     contact_of_message: dict[tuple[int, str], int] = field(default_factory=dict)  # (number, wamid) -> contact
 
-    def settled(self) -> bool:
-        """Whether everybody is known and nothing contradicts: the common case."""
-        for number_id, keys in self.rows.people:
-            first = self.contact_of.get((number_id, keys[0]))
-            if first is None or any(self.contact_of.get((number_id, key)) != first for key in keys[1:]):
-                return False
-        for message_key, all_keys in self.rows.of.items():
-            first = self.contact_of[message_key[0], all_keys[0][0]]
-            if self.contact_of_message.get(message_key, first) != first:
-                return False
-            if any(self.contact_of[message_key[0], keys[0]] != first for keys in all_keys[1:]):
-                return False
-        return True
-
     def groups(self) -> dict[tuple[int, str], list[str]]:
-        """The keys of each person, contacts they already are among them (``c:<id>``), by the group's root."""
+        """Those who are new, or of whom two contacts are known: the keys of each, contacts they already are among them
+        (``c:<id>``), by the group's root. Commonly everybody is one contact, and every message in its chat.
+        """
         people = People()
+        loose: list[tuple[int, str]] = []
         for number_id, keys in self.rows.people:
-            people.join(number_id, keys)
+            if not _agree({self.contact_of.get((number_id, key)) for key in keys}):
+                people.join(number_id, keys)
+                loose += [(number_id, key) for key in keys]
         for (number_id, wamid), all_keys in self.rows.of.items():
-            for keys in all_keys[1:]:
-                people.join(number_id, (all_keys[0][0], keys[0]))
+            firsts = [keys[0] for keys in all_keys]
+            owners = {self.contact_of.get((number_id, key)) for key in firsts}
             contact_id = self.contact_of_message.get((number_id, wamid))
             if contact_id is not None:
-                people.join(number_id, (f"c:{contact_id}", all_keys[0][0]))
-        for (number_id, key), contact_id in self.contact_of.items():
-            people.join(number_id, (f"c:{contact_id}", key))
+                owners.add(contact_id)
+            if not _agree(owners):
+                people.join(number_id, tuple(firsts) if contact_id is None else (f"c:{contact_id}", *firsts))
+                loose += [(number_id, key) for key in firsts]
+        for number_id, key in loose:
+            if (known := self.contact_of.get((number_id, key))) is not None:
+                people.join(number_id, (f"c:{known}", key))
         return people.groups()
 
     def apply(self) -> None:
@@ -117,9 +112,14 @@ class _Known:
                 self.rows.messages[message_key].contact_id = contact_id
 
 
-async def _join(tx: Tx, known: _Known, made: set[int], folded: Folded, now: datetime) -> None:
+def _agree(owners: set[int | None]) -> bool:
+    return len(owners) == 1 and None not in owners
+
+
+async def _join(
+    tx: Tx, known: _Known, groups: dict[tuple[int, str], list[str]], made: set[int], folded: Folded, now: datetime
+) -> None:
     """New people become contacts (``made``); contacts that turn out to be one person are merged into the oldest."""
-    groups = known.groups()
     contacts = {root: sorted(int(k[2:]) for k in keys if k.startswith("c:")) for root, keys in groups.items()}
     torn = sorted({root[0] for root, ids in contacts.items() if len(ids) > 1})
     if torn:

@@ -230,10 +230,10 @@ UPDATE edits SET text = NULL, content = NULL WHERE number_id = ANY(%(numbers)s) 
 """
 
 # A chat's line in the list is a function of its messages, and of how far the team has read. What is ``plain`` only
-# adds to it: messages nobody knew yet (the newest: ``at``, ``wamid``; that opens the window: ``inbound``; ``waiting`` of
-# them want an answer, the oldest written at ``since``). Everything else has it computed anew: nothing to keep in step.
-# A chat of reactions alone has no line (last_at is NULL), but its window is open all the same. Imported messages, the
-# newest from ``newest``, change no line that ends after them.
+# adds to it: messages nobody knew yet (the newest: ``at``, ``wamid``; the newest that opens the window: ``inbound``;
+# ``waiting`` of them want an answer, the oldest written at ``since``). Everything else has it computed anew: nothing to
+# keep in step. A chat of reactions alone has no line (last_at is NULL), but its window is open all the same. Imported
+# messages, the newest from ``newest``, change no line that ends after them.
 REFRESH_CHATS = """
 WITH touched AS MATERIALIZED (
     SELECT t.number_id, t.contact_id, k.contact_id IS NOT NULL AS known,
