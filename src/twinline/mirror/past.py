@@ -19,7 +19,7 @@ after them. The events of step 4 it must have, for readers count them. Until the
 from collections.abc import Awaitable, Iterable, Sequence
 from datetime import datetime
 from operator import attrgetter, gt
-from typing import TypeGuard, TypeVar
+from typing import TypeVar
 
 from twinline.app import App
 from twinline.db import Tx, as_json
@@ -42,8 +42,16 @@ courtesy = Courtesy()
 _versions = attrgetter(*(version for version, _ in CONTACT_REGISTERS))
 
 
-def is_past(event: wire.Event) -> TypeGuard[wire.Message]:
-    return isinstance(event, wire.Message) and not event.live and event.person.known
+def apart(found: Iterable[wire.Event]) -> tuple[list[wire.Message], list[wire.Event]]:
+    """Imported messages, and everything else."""
+    imported: list[wire.Message] = []
+    others: list[wire.Event] = []
+    for event in found:
+        if type(event) is wire.Message and not event.live and event.person.known:
+            imported.append(event)
+        else:
+            others.append(event)
+    return imported, others
 
 
 async def fold(app: App, found: Sequence[wire.Message], now: datetime) -> tuple[Touched, Sequence[wire.Message]]:
@@ -99,19 +107,21 @@ async def _write(
 ) -> Sequence[MessageRow]:
     """Writes what is plain of a slice, and answers it."""
     crowd: People = {}
+    whose: list[list[ContactRow]] = []
     for row in part:
-        for keys in rows.of[row.number_id, row.wamid]:
-            person = row.number_id, keys
-            crowd[person] = rows.people[person]
-    written = await _put(app, rows, part, crowd)
+        tellers = [(row.number_id, keys) for keys in rows.of[row.number_id, row.wamid]]
+        whose.append([crowd.setdefault(teller, rows.people[teller]) for teller in tellers])
+    written = await _put(app, part, whose, crowd)
     if written is None:
         await _introduce(app, crowd, touched, now)
-        written = await _put(app, rows, part, crowd)
-    return written or []
+        written = await _put(app, part, whose, crowd)
+    return written or ()
 
 
-async def _put(app: App, rows: Rows, part: Sequence[MessageRow], crowd: People) -> Sequence[MessageRow] | None:
-    """The same; None: somebody isn't known yet."""
+async def _put(
+    app: App, part: Sequence[MessageRow], whose: Sequence[Sequence[ContactRow]], crowd: People
+) -> Sequence[MessageRow] | None:
+    """The same; None: somebody isn't known yet. ``whose``: in whose chat each message was said to be."""
     async with app.db.pipelined(durable=False) as tx:
         await tx.send(queries.HOLD_PEOPLE, (sorted({number_id for number_id, _ in crowd}),))
         changed = await _recognise(tx, crowd)
@@ -119,7 +129,11 @@ async def _put(app: App, rows: Rows, part: Sequence[MessageRow], crowd: People) 
             return None
         if changed.people:
             await tx.send(queries.WRITE_CONTACTS, (as_rows(contacts_of(changed).values()),))
-        plain = _placed(rows, part)
+        plain: list[MessageRow] = []
+        for row, persons in zip(part, whose, strict=True):
+            row.contact_id = persons[0].id
+            if len(persons) == 1 or all(person.id == row.contact_id for person in persons):
+                plain.append(row)
         document = as_rows(plain)
         if await tx.execute(queries.IMPORT_MESSAGES, (document,)) < len(plain):
             chats = [{"number_id": m.number_id, "wamid": m.wamid, "contact_id": m.contact_id} for m in plain]
@@ -134,14 +148,15 @@ async def _recognise(tx: Tx, crowd: People) -> Rows | None:
     """Gives each person their contact; answers those of whom something new is told. None: somebody isn't known."""
     asked = dict.fromkeys((number_id, key) for number_id, keys in crowd for key in keys)
     found = await tx.rows(queries.RECOGNISE, (as_json([{"number_id": n, "key": key} for n, key in asked]),))
-    known = {(number_id, key): (contact_id, versions) for number_id, key, contact_id, *versions in found}
+    known = {(row[0], row[1]): row for row in found}
     changed = Rows()
     for (number_id, keys), person in crowd.items():
-        contact_id, versions = known[number_id, keys[0]]
-        if contact_id is None or any(known[number_id, key][0] != contact_id for key in keys[1:]):
+        told = known[number_id, keys[0]]
+        contact_id = told[2]
+        if contact_id is None or (len(keys) > 1 and any(known[number_id, key][2] != contact_id for key in keys)):
             return None
         person.id = contact_id
-        if any(map(gt, _versions(person), versions)):
+        if any(map(gt, _versions(person), told[3:])):
             changed.people[number_id, keys] = person
     return changed
 
@@ -157,17 +172,6 @@ async def _introduce(app: App, crowd: People, touched: Touched, now: datetime) -
     for number_id, body in folded.events.items():
         for contact_id in body.get("chats", ()):
             _touch(touched, (number_id, contact_id), None)
-
-
-def _placed(rows: Rows, part: Sequence[MessageRow]) -> list[MessageRow]:
-    """Those of which we know in whose chat they are; they get its contact."""
-    placed = []
-    for row in part:
-        owners = {rows.people[row.number_id, keys].id for keys in rows.of[row.number_id, row.wamid]}
-        if len(owners) == 1:
-            [row.contact_id] = owners
-            placed.append(row)
-    return placed
 
 
 async def refresh(app: App, chats: Touched) -> list[Chat]:

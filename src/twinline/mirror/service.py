@@ -57,9 +57,9 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
     else:
         if parsed.problems:
             state, reason = "unreadable", "; ".join(parsed.problems)
-        imported = [event for event in parsed.events if past.is_past(event)]
+        imported, others = past.apart(parsed.events)
         chats, odd = await past.fold(app, imported, app.clock.now())
-        for found in ingest.slices([*odd, *(event for event in parsed.events if not past.is_past(event))]):
+        for found in ingest.slices([*odd, *others]):
             try:
                 async with app.db.pipelined() as tx:
                     homeless |= await ingest.fold_slice(app, tx, found, followers, app.clock.now(), received)
