@@ -5,16 +5,18 @@ signature (Meta: Webhooks, validating payloads).
 """
 
 import hmac
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
 HEADER: Final = "X-Hub-Signature-256"
-_PREFIX: Final = b"sha256="
 
 
 def sign(secret: str, body: bytes) -> str:
     """The value of the header for this body: `sha256=<hex>`."""
-    return "sha256=" + hmac.digest(secret.encode(), body, sha256).hex()
+    mac = _keyed(secret).copy()
+    mac.update(body)
+    return "sha256=" + mac.hexdigest()
 
 
 def verify(secret: str, body: bytes, header: str | bytes | None) -> bool:
@@ -25,5 +27,10 @@ def verify(secret: str, body: bytes, header: str | bytes | None) -> bool:
     if not secret or not header:
         return False
     given = header.encode("utf-8", "replace") if isinstance(header, str) else header
-    expected = hmac.digest(secret.encode("utf-8", "surrogatepass"), body, sha256).hex().encode()
-    return hmac.compare_digest(_PREFIX + expected, given.strip())
+    return hmac.compare_digest(sign(secret, body).encode(), given.strip())
+
+
+@lru_cache(maxsize=4)
+def _keyed(secret: str) -> hmac.HMAC:
+    """Preparing a key takes a third of the time that a webhook's HMAC takes, so it is done once."""
+    return hmac.new(secret.encode("utf-8", "surrogatepass"), digestmod=sha256)
