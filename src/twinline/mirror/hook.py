@@ -1,23 +1,24 @@
 """The hook: where Meta's webhooks arrive.
 
-A plain ASGI callable, for this is the busiest door of the house. It checks the signature over the raw bytes, hands
-what it reads to the process's batcher and answers 200 when the batch is committed. Whatever waits when it is free is
-one batch: under load many bodies share a transaction, and when it is quiet a body waits for nobody. Bodies are read
-as they come, while the database works on the batch before.
+It checks the signature over the raw bytes, hands what it reads to the process's batcher and answers 200 when the batch
+is committed. Whatever waits when it is free is one batch: under load many bodies share a transaction, and when it is
+quiet a body waits for nobody. Bodies are read as they come, while the database works on the batch before.
 
-Answers: 200 committed · 401 wrong or missing signature · 413 larger than Meta sends · 503 the database is away (Meta
-sends again).
+This is the busiest door of the house, and has two ways in: ``take`` for whole requests, which ``web.server`` hands over
+as they come off the wire, and a plain ASGI callable for everything else that may be asked here.
+
+Answers: 200 committed · 401 wrong or missing signature · 413 larger than Meta sends · 503 not stored, for the database
+is away or this process stops (Meta sends again).
 """
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import psycopg
 from prometheus_client import Counter, Histogram
-from psycopg_pool import PoolTimeout
 
 from twinline.app import App
 from twinline.kit import log
@@ -28,14 +29,31 @@ from twinline.mirror.models import Follower
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Answer = Callable[[int, bytes], None]  # takes the status and the text
 
 RECEIVED = Counter("twinline_webhooks_total", "Webhook bodies by what became of them", ["outcome"])
-COMMITTED = RECEIVED.labels("committed")
 BATCH = Histogram(
     "twinline_webhook_batch_bodies", "Bodies committed together", buckets=(1, 2, 5, 10, 25, 50, 100, 200, 400)
 )
 
 RETRIES = 3
+
+
+class Outcome(NamedTuple):
+    """What becomes of a body: the metric's label, the status, the text."""
+
+    name: str
+    status: int
+    text: bytes = b""
+
+
+COMMITTED = Outcome("committed", 200)
+BAD_SIGNATURE = Outcome("bad_signature", 401, b"The X-Hub-Signature-256 header doesn't match this body.")
+TOO_LARGE = Outcome("too_large", 413, b"A webhook body is at most 3 MB.")
+UNAVAILABLE = Outcome("unavailable", 503, b"This couldn't be stored; please send again.")
+
+for _outcome in (COMMITTED, BAD_SIGNATURE, TOO_LARGE, UNAVAILABLE):
+    RECEIVED.labels(_outcome.name)  # counts from 0, not from the first time
 
 logger = log.get("mirror.hook")
 
@@ -44,22 +62,40 @@ class Hook:
     def __init__(self, app: App, followers: Sequence[Follower]) -> None:
         self._app = app
         self._followers = followers
-        self._waiting: list[tuple[ingest.Arrival, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[ingest.Arrival, Answer]] = []  # the batch under way stands in front
         self._arrived = asyncio.Event()
         self._batcher: asyncio.Task[None] | None = None
         self._secret = app.settings.app_secret.get_secret_value()
+        self._heavy_from = app.settings.hook_heavy_body
+        self.limit = app.settings.hook_max_body  # bytes
 
     async def start(self) -> None:
         # One batch at a time. A second one would mostly wait for the first one's numbers, and halve both.
         self._batcher = asyncio.create_task(self._commit_batches())
 
     async def stop(self) -> None:
-        """Answers nobody any more: what isn't committed by now, Meta sends again."""
+        """What isn't committed by now, Meta is asked to send again."""
         if self._batcher is not None:
             self._batcher.cancel()
             await asyncio.wait([self._batcher])
-        for _, done in self._waiting:
-            done.cancel()
+        self._answer(len(self._waiting), UNAVAILABLE)
+
+    def take(self, headers: Mapping[bytes, bytes], body: bytes, answer: Answer) -> None:
+        """Has a whole body of at most ``limit`` bytes committed.
+
+        Header names are in lower case. ``answer`` is called once, and never before this returns.
+        """
+        if not self._secret or not signature.verify(self._secret, body, headers.get(b"x-hub-signature-256")):
+            _tell([answer], BAD_SIGNATURE)
+            return
+        try:
+            arrival = ingest.read(body, self._heavy_from)
+        except Exception as error:  # a bug of ours: this one is sent again, and the others go on
+            logger.error("read_failed", error=type(error).__name__)
+            _tell([answer], UNAVAILABLE)
+            return
+        self._waiting.append((arrival, answer))
+        self._arrived.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "POST":
@@ -84,10 +120,9 @@ class Hook:
 
     async def _post(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
         headers = dict(scope["headers"])
-        limit = self._app.settings.hook_max_body
         declared = headers.get(b"content-length", b"")
-        if declared.isdigit() and int(declared) > limit:
-            return self._refuse(413, "too_large", b"A webhook body is at most 3 MB.")
+        if declared.isdigit() and int(declared) > self.limit:
+            return _counted(TOO_LARGE)
         parts: list[bytes] = []
         size, more = 0, True
         while more:
@@ -96,52 +131,54 @@ class Hook:
                 return 400, b""
             parts.append(message.get("body", b""))
             size += len(parts[-1])
-            if size > limit:
-                return self._refuse(413, "too_large", b"A webhook body is at most 3 MB.")
+            if size > self.limit:
+                return _counted(TOO_LARGE)
             more = message.get("more_body", False)
-        body = b"".join(parts)
-        if not self._secret or not signature.verify(self._secret, body, headers.get(b"x-hub-signature-256")):
-            return self._refuse(401, "bad_signature", b"The X-Hub-Signature-256 header doesn't match this body.")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((ingest.read(body, self._app.settings.hook_heavy_body), done))
-        self._arrived.set()
-        try:
-            await done
-        except (psycopg.Error, PoolTimeout):
-            return self._refuse(503, "unavailable", b"The database is away; please send again.")
-        COMMITTED.inc()
-        return 200, b""
+        answered: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
 
-    @staticmethod
-    def _refuse(status: int, outcome: str, text: bytes) -> tuple[int, bytes]:
-        RECEIVED.labels(outcome).inc()
-        return status, text
+        def answer(status: int, text: bytes) -> None:
+            if not answered.done():
+                answered.set_result((status, text))
+
+        self.take(headers, b"".join(parts), answer)
+        return await answered
 
     async def _commit_batches(self) -> None:
-        size = self._app.settings.hook_batch
         while True:
             await self._arrived.wait()
-            batch, self._waiting = self._waiting[:size], self._waiting[size:]
-            if not self._waiting:
-                self._arrived.clear()
-            if not batch:
-                continue
+            batch = [arrival for arrival, _ in self._waiting[: self._app.settings.hook_batch]]
             try:
-                await commit(self._app, [arrival for arrival, _ in batch], self._followers)
-            except asyncio.CancelledError:
-                for _, done in batch:
-                    done.cancel()
-                raise
+                await commit(self._app, batch, self._followers)
             except Exception as error:  # whatever it is, those who wait must hear of it and the batcher must live
                 logger.error("batch_failed", bodies=len(batch), error=type(error).__name__)
-                for _, done in batch:
-                    if not done.done():
-                        done.set_exception(error if isinstance(error, psycopg.Error | PoolTimeout) else psycopg.Error())
+                self._answer(len(batch), UNAVAILABLE)
             else:
                 BATCH.observe(len(batch))
-                for _, done in batch:
-                    if not done.done():
-                        done.set_result(None)
+                self._answer(len(batch), COMMITTED)
+
+    def _answer(self, count: int, outcome: Outcome) -> None:
+        """Those who have waited longest needn't wait any more."""
+        answers = [answer for _, answer in self._waiting[:count]]
+        del self._waiting[:count]
+        if not self._waiting:
+            self._arrived.clear()
+        _tell(answers, outcome)
+
+
+def _tell(answers: Sequence[Answer], outcome: Outcome) -> None:
+    """Counts at once and answers soon: what might go wrong there must not end the batcher."""
+    _counted(outcome, len(answers))
+    asyncio.get_running_loop().call_soon(_say, answers, outcome.status, outcome.text)
+
+
+def _say(answers: Sequence[Answer], status: int, text: bytes) -> None:
+    for answer in answers:
+        answer(status, text)
+
+
+def _counted(outcome: Outcome, bodies: int = 1) -> tuple[int, bytes]:
+    RECEIVED.labels(outcome.name).inc(bodies)
+    return outcome.status, outcome.text
 
 
 async def commit(app: App, arrivals: Sequence[ingest.Arrival], followers: Sequence[Follower]) -> None:
