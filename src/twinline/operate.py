@@ -305,21 +305,12 @@ async def first_login(app: App) -> Login:
 
 async def web(app: App, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serves hook and pages until ``stop``."""
-    import uvicorn  # as in ``work``: what runs for long loads what other commands needn't wait for
-
+    # As in ``work``: what runs for long loads what other commands needn't wait for.
     from twinline.web.app import build
+    from twinline.web.server import server_of
 
     platform = build(app)
-    config = uvicorn.Config(
-        platform,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=3,
-        ws="none",
-    )
-    server = uvicorn.Server(config)
+    server = server_of(platform)
     # Signals are ours: one process may hold web and worker.
     server.capture_signals = contextlib.nullcontext  # type: ignore[assignment]
     serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -4,11 +4,11 @@ import asyncio
 import os
 import socket
 
-import uvicorn
-
 from twinline.app import open_app
 from twinline.mirror.hook import Hook
 from twinline.settings import Settings
+from twinline.web.app import Platform
+from twinline.web.server import server_of
 
 
 async def main() -> None:
@@ -17,8 +17,7 @@ async def main() -> None:
     async with open_app(settings, settings.database_url) as app:
         hook = Hook(app, ())
         await hook.start()
-        config = uvicorn.Config(hook, lifespan="off", log_level="error", access_log=False)
-        await uvicorn.Server(config).serve(sockets=[socket.socket(fileno=int(os.environ["LISTENING"]))])
+        await server_of(Platform(hook)).serve(sockets=[socket.socket(fileno=int(os.environ["LISTENING"]))])
         await hook.stop()
 
 

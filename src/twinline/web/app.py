@@ -62,7 +62,7 @@ ERRORS = {
 }
 
 
-def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
+def build(app: App, extra: Sequence[BaseRoute] = ()) -> "Platform":
     """The ASGI application. ``extra`` are further routes behind the login."""
     live = Live(app)
     hook = Hook(app, followers(app))
@@ -99,7 +99,7 @@ def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
     )
     said = {HTTPException: _refused, psycopg.DataError: _unstorable, ClientDisconnect: _gone}
     guarded = SecurityHeaders(ExceptionMiddleware(Gate(pages, app, OPEN_PATHS), handlers=said))
-    starlette = Platform(
+    platform = Platform(
         hook,
         routes=[
             Mount("/static", Static(directory=WEB / "static")),
@@ -113,9 +113,9 @@ def build(app: App, extra: Sequence[BaseRoute] = ()) -> Starlette:
         exception_handlers={Exception: _broken},
         lifespan=lifespan,
     )
-    starlette.state.app = app
-    starlette.state.live = live
-    return starlette
+    platform.state.app = app
+    platform.state.live = live
+    return platform
 
 
 class Platform(Starlette):
@@ -123,11 +123,11 @@ class Platform(Starlette):
 
     def __init__(self, hook: Hook, **parts: Any) -> None:
         super().__init__(**parts)
-        self._hook = hook
+        self.hook = hook
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == HOOK:
-            await self._hook(scope, receive, send)
+            await self.hook(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
