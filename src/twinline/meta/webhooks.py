@@ -234,13 +234,13 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any) -> int | None:
-    if type(value) is int:
-        return value
     if type(value) is str:
         try:
             return int(value)
         except ValueError:
             return None
+    if type(value) is int:
+        return value
     return int(value) if type(value) is float and isfinite(value) else None
 
 
@@ -265,13 +265,14 @@ def _objects(value: Any) -> list[Json]:
 def _phone(value: Any) -> str | None:
     if value is None:
         return None
-    found = digits(_text(value) or "")
-    return found if 0 < len(found) <= 32 else None
+    text = value if type(value) is str else _text(value) or ""
+    found = text if text.isdigit() and text.isascii() else digits(text)
+    return found if found and len(found) <= 32 else None
 
 
 def _id(value: Any, what: str) -> str:
-    text = _text(value)
-    if text is None:
+    text = value if type(value) is str else _text(value)
+    if not text:
         raise _Broken(f"{what} is missing")
     if len(text) > MAX_ID:
         raise _Broken(f"{what} is longer than {MAX_ID} characters")
@@ -281,8 +282,8 @@ def _id(value: Any, what: str) -> str:
 def _optional_id(value: Any) -> str | None:
     if value is None:
         return None
-    text = _text(value)
-    return text if text is None or len(text) <= MAX_ID else None
+    text = value if type(value) is str else _text(value)
+    return text if text and len(text) <= MAX_ID else None
 
 
 def _username(value: Any) -> str | None:
@@ -322,19 +323,10 @@ def _completed(known: Person, phone: str | None, bsuid: str | None, parent: str 
     )  # fmt: skip
 
 
-class _People:
+class _People(msgspec.Struct):
     """The ``contacts[]`` of a value, found by phone or user id."""
 
-    __slots__ = ("by_id",)
-
-    def __init__(self, value: Json) -> None:
-        self.by_id: dict[str, Person] = {}
-        for source in _objects(value.get("contacts")):
-            person = _person(source)
-            if person.bsuid is not None:
-                self.by_id[person.bsuid] = person
-            if person.phone is not None:
-                self.by_id[canonical_phone(person.phone)] = person
+    by_id: dict[str, Person]
 
     def find(self, phone: str | None, bsuid: str | None, parent: str | None = None) -> Person:
         known = self.by_id.get(bsuid or "") or self.by_id.get(canonical_phone(phone) if phone else "")
@@ -345,14 +337,25 @@ class _People:
         return _completed(known, phone, bsuid, parent)
 
 
+def _people(value: Json) -> _People:
+    by_id: dict[str, Person] = {}
+    for source in _objects(value.get("contacts")):
+        person = _person(source)
+        if person.bsuid is not None:
+            by_id[person.bsuid] = person
+        if person.phone is not None:
+            by_id[canonical_phone(person.phone)] = person
+    return _People(by_id)
+
+
 class _Thread(msgspec.Struct):
-    """Who is spoken with in a thread of the history: whatever its messages say, it is this one."""
+    """Who is spoken with in a thread of the history: what its messages leave out of them, the thread says."""
 
     other: Person
 
     def find(self, phone: str | None, bsuid: str | None, parent: str | None = None) -> Person:
         other = self.other
-        if phone in (None, other.phone) and bsuid in (None, other.bsuid) and parent in (None, other.parent_bsuid):
+        if (phone is None or phone == other.phone) and bsuid is None and parent is None:
             return other
         return _completed(other, phone, bsuid, parent)
 
@@ -375,19 +378,23 @@ def _card_names(cards: Any) -> str | None:
     return ", ".join(name for name in names if name) or None
 
 
+def _member(key: str) -> Callable[[Any], str | None]:
+    return lambda body: _text(body.get(key)) if type(body) is dict else None
+
+
 # What of each type is text to read and to search. Types that aren't listed have none.
 TEXT_OF: dict[str, Callable[[Any], str | None]] = {
-    "text": lambda body: _text(_object(body).get("body")),
-    "image": lambda body: _text(_object(body).get("caption")),
-    "video": lambda body: _text(_object(body).get("caption")),
-    "document": lambda body: _text(_object(body).get("caption")),
-    "button": lambda body: _text(_object(body).get("text")),
+    "text": _member("body"),
+    "image": _member("caption"),
+    "video": _member("caption"),
+    "document": _member("caption"),
+    "button": _member("text"),
     "interactive": lambda body: _reply_title(_object(body)),
     "location": lambda body: _text(_object(body).get("name")) or _text(_object(body).get("address")),
     "contacts": _card_names,
-    "reaction": lambda body: _text(_object(body).get("emoji")),
-    "system": lambda body: _text(_object(body).get("body")),
-    "order": lambda body: _text(_object(body).get("text")),
+    "reaction": _member("emoji"),
+    "system": _member("body"),
+    "order": _member("text"),
 }
 
 # What the content leaves out. The text is kept beside it; and a media object's ``url`` is signed anew for every
@@ -426,12 +433,17 @@ def _body(source: Json) -> tuple[str, str | None, Json | None, str | None]:
     return kind, text, content, media_id
 
 
-def _extra(source: Json, context: Json) -> Json | None:
-    extra: Json = {mark: context[mark] for mark in CONTEXT_MARKS if mark in context} if context else {}
+def _around(message: Json) -> tuple[str | None, Json | None]:
+    """The id of the message that this one answers, and what else stands beside its body, as said."""
+    quoted, extra = None, {}
+    context = message.get("context")
+    if type(context) is dict:
+        quoted = _optional_id(context.get("id"))
+        extra = {mark: context[mark] for mark in CONTEXT_MARKS if mark in context}
     for key in ("referral", "errors"):
-        if key in source:
-            extra[key] = source[key]
-    return extra or None
+        if key in message:
+            extra[key] = message[key]
+    return quoted, extra or None
 
 
 class _Source(msgspec.Struct):
@@ -474,9 +486,7 @@ def _message(message: Json, source: _Source, tell: Tell, echo: bool = False) -> 
     if not person.known and (source.live or source.rank != CONTENT):
         raise _Broken(f"message {wamid} doesn't say who the other side is")
     kind, text, content, media_id = _body(message)
-    context = _object(message.get("context"))
-    extra = _extra(message, context)
-    quoted = _optional_id(context.get("id"))
+    quoted, extra = _around(message)
     if kind == "reaction":
         quoted = _optional_id((content or {}).get("message_id"))
     status = _object(message.get("history_context")).get("status") if outgoing else None
@@ -514,14 +524,11 @@ def _edit(message: Json, kind: str, wamid: str, at: int, outgoing: bool, person:
 # --- fields -------------------------------------------------------------------------------------------------------
 
 
-class _Walk:
+class _Walk(msgspec.Struct):
     """Collects the events of one body and the problems met on the way."""
 
-    __slots__ = ("events", "problems")
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.problems: list[str] = []
+    events: list[Event]
+    problems: list[str]
 
     def each(self, parts: Any, read: Callable[[Json, _Source, Tell], None], source: _Source) -> None:
         """Reads the members of an array. What ``read`` tells before a part turns out to be broken stays told."""
@@ -760,7 +767,7 @@ def _address(value: Json, entry_id: Any) -> Address:
 def parse(body: bytes) -> Parsed:
     """Every event in a webhook body, in the order they stand. Raises Unreadable when there is nothing to walk."""
     root = decode(body)
-    walk = _Walk()
+    walk = _Walk([], [])
     entries = root.get("entry")
     if entries is None and "messaging_product" in root:
         entries = [{"changes": [{"value": root}]}]  # the bare value, as Meta prints declined history
@@ -781,7 +788,7 @@ def parse(body: bytes) -> Parsed:
             reader = READERS.get(field)
             before = len(walk.events) + len(walk.problems)
             if reader is not None:
-                reader(walk, _Source(address, _People(value)), value)
+                reader(walk, _Source(address, _people(value)), value)
             # Also of a field we read, what holds nothing we know is kept as said.
             silent = len(walk.events) + len(walk.problems) == before
             if reader is None or (silent and any(value[part] for part in value.keys() - ENVELOPE)):

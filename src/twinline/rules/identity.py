@@ -57,7 +57,7 @@ def canonical_phone(wa_id: str) -> str:
 def same_phone(one: str, other: str) -> bool:
     """Whether two spellings, digits only, are of one telephone."""
     # They differ at the beginning, if at all, so their ends tell most pairs apart.
-    return one[-4:] == other[-4:] and canonical_phone(one) == canonical_phone(other)
+    return one == other or (one[-4:] == other[-4:] and canonical_phone(one) == canonical_phone(other))
 
 
 def phone_key(wa_id: str) -> str:
