@@ -42,7 +42,10 @@ def register_version(at: int, *values: str | None) -> int:
     return at << 30 | crc32(msgspec.json.encode(values)) & _TIE30
 
 
-class MessageRow(msgspec.Struct, omit_defaults=True):
+# Rows hold nothing that could hold them, so the collector of cycles needn't look at them (``gc=False``).
+
+
+class MessageRow(msgspec.Struct, omit_defaults=True, gc=False):
     """What a batch knows of one message. The columns are those of the table ``messages``; times are unix seconds."""
 
     number_id: int
@@ -85,7 +88,7 @@ class MessageRow(msgspec.Struct, omit_defaults=True):
 SAID = ("at", "type", "text", "content", "extra", "media_id", "quoted", "author", "author_id")
 
 
-class ContactRow(msgspec.Struct, omit_defaults=True):
+class ContactRow(msgspec.Struct, omit_defaults=True, gc=False):
     """What a batch knows of one person. The columns are those of the table ``contacts``."""
 
     number_id: int
@@ -115,6 +118,9 @@ class ContactRow(msgspec.Struct, omit_defaults=True):
 
     def saw(self, person: wire.Person, at: int) -> None:
         """A webhook named the person so at that time. What it left out says nothing."""
+        # No tie-break lifts an older account above what is known, so most needn't have theirs made. The others are
+        # ``register_version`` of one value, written out: this is done for everybody in every message.
+        latest = at << 30 | _TIE30
         for value, field, governor in (
             (person.phone, "phone", "phone_v"),
             (person.bsuid, "bsuid", "bsuid_v"),
@@ -122,9 +128,9 @@ class ContactRow(msgspec.Struct, omit_defaults=True):
             (person.username, "username", "username_v"),
             (person.name, "profile_name", "profile_v"),
         ):
-            if value is not None and (at << 30) > getattr(self, governor) - _TIE30:
-                seen = register_version(at, value)
-                if seen > getattr(self, governor):
+            if value is not None and latest > (known := getattr(self, governor)):
+                seen = at << 30 | crc32(value.encode()) & _TIE30
+                if seen > known:
                     setattr(self, field, value)
                     setattr(self, governor, seen)
 
@@ -140,7 +146,7 @@ CONTACT_REGISTERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-class StatusRow(msgspec.Struct, omit_defaults=True):
+class StatusRow(msgspec.Struct, omit_defaults=True, gc=False):
     number_id: int
     wamid: str
     status: int
@@ -150,7 +156,7 @@ class StatusRow(msgspec.Struct, omit_defaults=True):
     callback_data: str | None = None
 
 
-class EditRow(msgspec.Struct, omit_defaults=True):
+class EditRow(msgspec.Struct, omit_defaults=True, gc=False):
     number_id: int
     wamid: str
     original: str
@@ -163,7 +169,7 @@ class EditRow(msgspec.Struct, omit_defaults=True):
     content: dict[str, Any] | None = None
 
 
-class NoticeRow(msgspec.Struct, omit_defaults=True):
+class NoticeRow(msgspec.Struct, omit_defaults=True, gc=False):
     number_id: int
     field: str
     at: int
@@ -171,7 +177,7 @@ class NoticeRow(msgspec.Struct, omit_defaults=True):
     value: dict[str, Any]
 
 
-class ChunkRow(msgspec.Struct):
+class ChunkRow(msgspec.Struct, gc=False):
     number_id: int
     phase: int
     chunk_order: int
@@ -217,9 +223,10 @@ class Rows:
         """Notes that the person was seen; ``at`` None: only that they exist."""
         keys = keys_of(person)
         if keys:
-            row = self.people.get((number_id, keys))
+            key = (number_id, keys)
+            row = self.people.get(key)
             if row is None:
-                row = self.people[number_id, keys] = ContactRow(number_id)
+                row = self.people[key] = ContactRow(number_id)
             if at is not None:
                 row.saw(person, at)
         return keys
