@@ -416,16 +416,16 @@ async def add_and_claim(app: App) -> None:
 async def test_a_number_that_is_added_while_its_first_webhook_comes_in_gets_it(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim = ingest._claim
+    claims = ingest._claims
 
     async def just_now(*args: Any) -> Any:
         # The batch has looked for the number and found none; now it is added, claims, and commits.
-        claims = await claim(*args)
+        found = await claims(*args)
         await add_and_claim(app)
-        return claims
+        return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(ingest, "_claim", just_now)
+        patch.setattr(ingest, "_claims", just_now)
         await tell(app, HELLO)
     assert await fold_behind(app) == 1
     assert await value(app, "SELECT text FROM messages") == "hello"

@@ -63,6 +63,9 @@ class Tx:
         """A statement whose answer is read later; where the transaction is pipelined, together with others'."""
         return _Asked(self, sql, params)
 
+    def push(self) -> None:
+        """Lets what was sent and asked leave now, where the transaction is pipelined."""
+
     async def rows(self, sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
         async with self.connection.cursor(row_factory=tuple_row) as cursor:
             await cursor.execute(sql, params)
@@ -111,6 +114,9 @@ class PipelinedTx(Tx):
 
     def ask(self, sql: str, params: Params = ()) -> Answer:
         return self._pipeline.add(sql, params)
+
+    def push(self) -> None:
+        self._pipeline.push()
 
     async def execute(self, sql: str, params: Params = ()) -> int:
         return await self.ask(sql, params).touched()

@@ -1,14 +1,16 @@
 """A transaction that travels in few trips: statements are sent when an answer is needed, not one by one.
 
 A webhook's transaction is a dozen small statements. Waiting for each costs more than running it, and psycopg's own
-pipeline sends every statement by itself. Here they gather until somebody reads one of their answers, or until the
-commit; then they leave together, prepared once per connection, and all their answers come back together.
+pipeline sends every statement by itself. Here they gather until somebody reads one of their answers, until the commit,
+or until they are pushed; then they leave together, prepared once per connection. What is pushed is run while the next
+statements are put together.
 
 It drives libpq through ``psycopg.pq``; values are adapted by psycopg, as everywhere else.
 """
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -57,7 +59,7 @@ def _translate(sql: str, has_params: bool) -> _Statement:
 
 
 class Answer:
-    """What a statement answers, once its pipeline was flushed; asking for it flushes."""
+    """What a statement answers, once the server has; asking for it sends what is queued."""
 
     def __init__(self, pipeline: "Pipeline") -> None:
         self._pipeline = pipeline
@@ -77,7 +79,7 @@ class Answer:
 
     async def _settled(self) -> PGresult:
         if self.result is None:
-            await self._pipeline.flush()
+            await self._pipeline.settle(self)
         assert self.result is not None
         return self.result
 
@@ -89,11 +91,13 @@ class Pipeline:
         self._pg = connection.pgconn
         self._adapt = Transformer.from_context(connection)
         self._prepared = prepared
-        self._queued: list[Answer | None] = []  # None: a statement that is only prepared
+        # What the server still owes, in order. None: no rows, but a statement that is only prepared, or a push.
+        self._owed: deque[Answer | None] = deque()
+        self._pushed = True  # nothing is queued that hasn't left
         self._pg.enter_pipeline_mode()
 
     def add(self, sql: str, params: Params = ()) -> Answer:
-        """Queues the statement; it leaves with the next ``flush``."""
+        """Queues the statement; it leaves with the next ``push``, or when an answer is wanted."""
         statement = _translate(sql, bool(params))
         values = [params[name] for name in statement.names] if isinstance(params, Mapping) else params
         dumped = self._adapt.dump_sequence(values, statement.formats)
@@ -102,35 +106,41 @@ class Pipeline:
         if name is None:
             name = self._prepared[sql, types] = b"twinline_%d" % len(self._prepared)
             self._pg.send_prepare(name, statement.text, param_types=types)
-            self._queued.append(None)
+            self._owed.append(None)
         self._pg.send_query_prepared(name, dumped, param_formats=self._adapt.formats)
         answer = Answer(self)
-        self._queued.append(answer)
+        self._owed.append(answer)
+        self._pushed = False
         return answer
 
-    async def flush(self) -> None:
-        """Sends what is queued and takes all answers. Raises the first psycopg.Error among them."""
-        queued, self._queued = self._queued, []
-        self._pg.pipeline_sync()
-        refused: PGresult | None = None
-        for answer in queued:
+    def push(self) -> None:
+        """Lets what is queued leave now; nobody waits for it."""
+        if not self._pushed:
+            self._pg.pipeline_sync()
+            self._pg.flush()
+            self._owed.append(None)
+            self._pushed = True
+
+    async def settle(self, wanted: Answer | None = None) -> None:
+        """Takes answers until the wanted one, or all. Raises psycopg.Error for a statement that was refused."""
+        self.push()
+        while self._owed and (wanted is None or wanted.result is None):
+            answer = self._owed.popleft()
             result = await self._next()
             assert result is not None
             if result.status in _REFUSED:
-                refused = refused or result
-            elif answer is not None:
+                raise error_from_result(result)
+            if answer is not None:
                 answer.result = result
-            await self._next()  # None ends the statement
-        await self._next()  # the sync itself
-        if refused is not None:
-            raise error_from_result(refused)
+            if result.status != pq.ExecStatus.PIPELINE_SYNC:
+                await self._next()  # None ends the statement
 
     def read(self, result: PGresult) -> list[Row]:
         self._adapt.set_pgresult(result)
         return self._adapt.load_rows(0, result.ntuples, tuple)
 
     async def finish(self) -> None:
-        await self.flush()
+        await self.settle()
         self._pg.exit_pipeline_mode()
 
     async def _next(self) -> PGresult | None:

@@ -26,7 +26,7 @@ let followers act (sending settles what was sent, numbers fold their lifecycle â
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -55,14 +55,11 @@ class Arrival:
     heavy: bool = False
     parsed: wire.Parsed | None = None
     problem: str | None = None
-    homeless: set[str] = field(default_factory=set)  # addresses that no number here has
 
     @property
     def state(self) -> str:
         if self.heavy:
             return "waiting"
-        if self.homeless:
-            return "unclaimed"
         return "unreadable" if self.problem else "folded"
 
 
@@ -85,11 +82,9 @@ async def ingest(app: App, tx: Tx, arrivals: Sequence[Arrival], followers: Seque
     """Archives the bodies and folds the light ones. The caller commits."""
     unique = {arrival.digest: arrival for arrival in arrivals}
     readable = [arrival for arrival in unique.values() if arrival.parsed is not None]
-    claims = await _claim(tx, (event for a in readable if a.parsed for event in a.parsed.events))
-    for arrival in readable:
-        assert arrival.parsed is not None
-        arrival.homeless = claims.homeless(arrival.parsed.events)
+    claiming = _claim(tx, (event for a in readable if a.parsed for event in a.parsed.events))
     archived = _archive(tx, list(unique.values()), now)
+    claims = await _claims(claiming)
     # Repeats are rare, so the questions about everything travel with the bodies.
     told = [said for arrival in readable for said in claims.said(arrival)]
     asked = _ask(tx, told, followers, now)
@@ -97,7 +92,14 @@ async def ingest(app: App, tx: Tx, arrivals: Sequence[Arrival], followers: Seque
     if not fresh.issuperset(arrival.digest for arrival in readable):
         told = [said for arrival in readable if arrival.digest in fresh for said in claims.said(arrival)]
         asked = _ask(tx, told, followers, now)
-    await _keep_homeless(tx, [arrival for arrival in readable if arrival.digest in fresh], now)
+    homeless = [
+        (address, arrival.digest)
+        for arrival in readable
+        if arrival.parsed and arrival.digest in fresh
+        for address in claims.homeless(arrival.parsed.events)
+    ]
+    if homeless:
+        await _keep_homeless(tx, homeless, now)
     if told:
         await _fold(app, tx, claims.numbers, asked, followers, now)
     for arrival in unique.values():
@@ -114,7 +116,7 @@ async def fold_slice(
     app: App, tx: Tx, found: Sequence[wire.Event], followers: Sequence[Follower], now: datetime, received: datetime
 ) -> set[str]:
     """Folds events of a body that was archived at ``received``; answers the addresses that no number here has."""
-    claims = await _claim(tx, found)
+    claims = await _claims(_claim(tx, found))
     told = [(number_id, event) for event in found for number_id in claims.of(event.address)]
     if told:
         await _fold(app, tx, claims.numbers, _ask(tx, told, followers, now, received), followers, now)
@@ -189,25 +191,29 @@ def homes(phone_number_id: str, waba_id: str, display_phone: str) -> list[str]:
     return [f"n:{phone_number_id}", f"w:{waba_id}", f"w:{waba_id}:{canonical_phone(display_phone)}"]
 
 
-async def _claim(tx: Tx, found: Iterable[wire.Event]) -> _Claims:
+def _claim(tx: Tx, found: Iterable[wire.Event]) -> Asked | None:
+    """Takes the turns of the numbers that these events are about."""
     addresses = {event.address for event in found}
     if not addresses:
-        return _Claims(())
-    return _Claims(
-        await tx.all(
-            Number,
-            queries.CLAIM,
-            {
-                "phone_number_ids": [a.phone_number_id for a in addresses if a.phone_number_id],
-                "waba_ids": [a.waba_id for a in addresses if not a.phone_number_id and a.waba_id],
-            },
-        )
+        return None
+    claiming = tx.ask(
+        queries.CLAIM,
+        {
+            "phone_number_ids": [a.phone_number_id for a in addresses if a.phone_number_id],
+            "waba_ids": [a.waba_id for a in addresses if not a.phone_number_id and a.waba_id],
+        },
     )
+    tx.push()
+    return claiming
+
+
+async def _claims(claiming: Asked | None) -> _Claims:
+    return _Claims(Number(*row) for row in await claiming.rows()) if claiming is not None else _Claims(())
 
 
 def _archive(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> Asked:
     """Keeps the bodies; the answer is the digests that are new today."""
-    return tx.ask(
+    archived = tx.ask(
         queries.ARCHIVE,
         {
             "day": now.date(),
@@ -218,12 +224,15 @@ def _archive(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> Asked:
             "bodies": [archive.pack(arrival.body) if arrival.heavy else arrival.body for arrival in arrivals],
         },
     )
+    tx.push()
+    return archived
 
 
-async def _keep_homeless(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> None:
-    homeless = [(address, arrival.digest) for arrival in arrivals for address in arrival.homeless]
-    if homeless:
-        await keep_unclaimed(tx, homeless, now.date(), now)
+async def _keep_homeless(tx: Tx, homeless: Sequence[tuple[str, bytes]], now: datetime) -> None:
+    """Bodies that were just archived speak of numbers that aren't here."""
+    named = {"day": now.date(), "digests": [digest for _, digest in homeless]}
+    await tx.send(queries.UNCLAIMED, named)
+    await keep_unclaimed(tx, homeless, now.date(), now)
 
 
 async def keep_unclaimed(tx: Tx, homeless: Sequence[tuple[str, bytes]], day: Any, now: datetime) -> None:
@@ -317,6 +326,7 @@ async def _write(tx: Tx, rows: Rows, fresh: set[int], folded: Folded, now: datet
     ):
         if found:
             await tx.send(statement, (as_rows(found),))
+    tx.push()
     if rows.chunks:
         await tx.send(queries.WRITE_CHUNKS, {"rows": as_rows(rows.chunks.values()), "now": now})
     if rows.declined:

@@ -12,7 +12,7 @@ from twinline.mirror.fold import StatusRow
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """As much of a number as the ingest needs, read under its lock."""
+    """As much of a number as the ingest needs, read under its lock; in the order of ``queries.CLAIM``."""
 
     id: int
     waba_id: str

@@ -28,6 +28,8 @@ ON CONFLICT DO NOTHING
 RETURNING digest
 """
 
+UNCLAIMED = "UPDATE webhooks SET state = 'unclaimed' WHERE received_on = %(day)s AND digest = ANY(%(digests)b)"
+
 KEEP_UNCLAIMED = """
 INSERT INTO unclaimed (address, received_on, digest, received_at)
 SELECT r.address, %(day)s, r.digest, %(now)s

@@ -1,0 +1,44 @@
+"""Statements that leave together, or as soon as they are pushed."""
+
+import psycopg
+import pytest
+
+from twinline.app import App
+
+pytestmark = pytest.mark.anyio
+
+INSERT = "INSERT INTO organisations (name, created_at) VALUES (%s, now())"
+NAMES = "SELECT name FROM organisations ORDER BY id"
+
+
+async def names(app: App) -> list[str]:
+    async with app.db.transaction() as tx:
+        return [name for (name,) in await tx.rows(NAMES)]
+
+
+async def test_answers_come_in_any_order_of_asking_for_them(app: App) -> None:
+    async with app.db.pipelined() as tx:
+        await tx.send(INSERT, ("pushed",))
+        tx.push()
+        first = tx.ask(NAMES)
+        tx.push()
+        await tx.send(INSERT, ("later",))
+        second = tx.ask(NAMES)
+        assert await second.rows() == [("pushed",), ("later",)]
+        assert await first.rows() == [("pushed",)]
+    assert await names(app) == ["pushed", "later"]
+
+
+async def test_of_a_transaction_in_which_a_pushed_statement_was_refused_nothing_stays(app: App) -> None:
+    """Its commit would answer without an error, for PostgreSQL then takes it for the end of what has failed."""
+    with pytest.raises(psycopg.errors.NotNullViolation):
+        async with app.db.pipelined() as tx:
+            await tx.send(INSERT, ("before",))
+            tx.push()
+            await tx.send(INSERT, (None,))
+            tx.push()
+            await tx.send(INSERT, ("after",))
+    assert await names(app) == []
+    async with app.db.pipelined() as tx:
+        await tx.send(INSERT, ("again",))
+    assert await names(app) == ["again"]
