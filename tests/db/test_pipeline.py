@@ -31,14 +31,15 @@ async def test_answers_come_in_any_order_of_asking_for_them(app: App) -> None:
 
 async def test_of_a_transaction_in_which_a_pushed_statement_was_refused_nothing_stays(app: App) -> None:
     """Its commit would answer without an error, for PostgreSQL then takes it for the end of what has failed."""
-    with pytest.raises(psycopg.errors.NotNullViolation):
+
+    async def push(*found: str | None) -> None:
         async with app.db.pipelined() as tx:
-            await tx.send(INSERT, ("before",))
-            tx.push()
-            await tx.send(INSERT, (None,))
-            tx.push()
-            await tx.send(INSERT, ("after",))
+            for name in found:
+                await tx.send(INSERT, (name,))
+                tx.push()
+
+    with pytest.raises(psycopg.errors.NotNullViolation):
+        await push("before", None, "after")
     assert await names(app) == []
-    async with app.db.pipelined() as tx:
-        await tx.send(INSERT, ("again",))
+    await push("again")
     assert await names(app) == ["again"]
