@@ -151,6 +151,11 @@ def test_a_username_is_kept_without_its_at_sign() -> None:
     assert one(wire.inbound(at_sign, wire.text("w", T0, "hi"))).person.username == "dani.canta"
 
 
+def test_a_parent_id_that_only_the_message_names_is_read_as_well() -> None:
+    said = {**wire.text("wamid.1", T0, "hello"), "from_parent_user_id": "PT.ENT.5"}
+    assert one(wire.inbound(RUA, said)).person == Person(RUA.phone, RUA.user_id, "PT.ENT.5", RUA.username, RUA.name)
+
+
 def test_an_echo_without_contacts_still_names_the_customer() -> None:
     webhook = wire.echoes(RUA, wire.text("w", T0, "ready"))
     del webhook["entry"][0]["changes"][0]["value"]["contacts"]

@@ -332,7 +332,7 @@ class _People(msgspec.Struct):
         known = self.by_id.get(bsuid or "") or self.by_id.get(canonical_phone(phone) if phone else "")
         if known is None:
             return Person(phone, bsuid, parent)
-        if (phone is None or phone == known.phone) and (bsuid is None or bsuid == known.bsuid):
+        if phone in (None, known.phone) and bsuid in (None, known.bsuid) and parent in (None, known.parent_bsuid):
             return known
         return _completed(known, phone, bsuid, parent)
 
