@@ -644,6 +644,22 @@ async def test_somebody_merged_away_in_the_middle_of_the_past_is_found_again(
     assert await value(app, "SELECT count(*) FROM contacts") == 20
 
 
+async def test_older_messages_move_no_line_but_their_chats_are_told_of(app: App) -> None:
+    await add_number(app)
+
+    def line(wamid: str, at: int) -> Json:
+        return wire.chunk(0, 1, 60, wire.thread(RUA, wire.theirs(Human(), wire.text(wamid, at, "a line"))))
+
+    for wamid, at in (("wamid.newer", T0 - DAY), ("wamid.older", T0 - 2 * DAY)):
+        await tell(app, line(wamid, at), heavy_from=0)
+        await fold_behind(app)
+        [(contact, newest)] = await ask(app, "SELECT contact_id, last_wamid FROM chats")
+        assert newest == "wamid.newer"
+        told = [body["chats"] for (body,) in await ask(app, "SELECT body FROM events ORDER BY seq") if "chats" in body]
+        assert told[-1] == [contact]
+    assert len(told) == 2
+
+
 async def test_a_live_message_doesnt_wait_between_the_slices_of_the_past(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:

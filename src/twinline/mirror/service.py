@@ -46,12 +46,12 @@ async def fold_archived(app: App, day: str, digest: bytes, followers: Sequence[F
         rows = await tx.rows(queries.BODY, {"day": day, "digest": digest})
     if not rows:
         return  # older than the archive keeps
-    kept, received = rows[0]
+    stored, received = rows[0]
     state, reason = "folded", None
     homeless: set[str] = set()
     older: list[past.Chat] = []
     try:
-        parsed = wire.parse(archive.unpack(kept, digest))
+        parsed = wire.parse(archive.unpack(stored, digest))
     except wire.Unreadable as error:
         state, reason = "unreadable", str(error)
     else:
