@@ -1,7 +1,8 @@
 """Work that can wait makes room for work that can't, where both share the same cores.
 
-Linux tells for how long somebody has been waiting for a core (pressure stall information, /proc/pressure/cpu). Where it
-isn't told, nobody rests.
+It rests while two things are true: somebody waits for a core, and much is going on beside it. Linux tells the one
+(pressure stall information, /proc/pressure/cpu; where it isn't told, nobody rests), whoever works tells the other. The
+first alone isn't enough: work that can wait crowds a small machine by itself.
 """
 
 import asyncio
@@ -12,9 +13,12 @@ from pathlib import Path
 from typing import Final
 
 PRESSURE: Final = Path("/proc/pressure/cpu")
-CROWDED: Final = 0.4  # of the time somebody waits
+CROWDED: Final = 0.25  # of the time somebody waits
+LIVELY: Final = 100  # things a second that happen
 WINDOW: Final = 0.1  # seconds, at least, that are looked at
 RESTS: Final = 5  # times as long as the work before
+
+Count = Callable[[], Awaitable[int]]
 
 
 def stalled() -> float:
@@ -35,21 +39,31 @@ class Courtesy:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._stalled, self._now, self._sleep = stalled, now, sleep
-        self._at, self._before = now(), stalled()
+        self._at, self._waited, self._happened = now(), stalled(), 0
         self._crowded = False
+        self._alone = asyncio.Lock()
 
     @asynccontextmanager
-    async def piece(self) -> AsyncIterator[None]:
-        """A piece of work that could have waited; a rest follows it when the machine is crowded."""
-        begun = self._now()
-        yield
-        took = self._now() - begun
-        await self._sleep(RESTS * took if self._is_crowded() else 0)
+    async def piece(self, happened: Count) -> AsyncIterator[None]:
+        """A piece of work that could have waited. On a crowded machine it is the only one, and a rest follows it.
 
-    def _is_crowded(self) -> bool:
+        ``happened`` counts what has been going on beside it, ever since.
+        """
+        if self._crowded:
+            async with self._alone:
+                begun = self._now()
+                yield
+                await self._sleep(RESTS * (self._now() - begun))
+        else:
+            yield
+            await self._sleep(0)
+        await self._look(happened)
+
+    async def _look(self, happened: Count) -> None:
         passed = self._now() - self._at
-        if passed >= WINDOW:
-            before, self._before = self._before, self._stalled()
-            self._at += passed
-            self._crowded = self._before - before > CROWDED * passed
-        return self._crowded
+        if passed < WINDOW:
+            return
+        self._at += passed
+        waited, self._waited = self._waited, self._stalled()
+        before, self._happened = self._happened, await happened()
+        self._crowded = self._waited - waited > CROWDED * passed and self._happened - before > LIVELY * passed

@@ -17,7 +17,9 @@ after them. The events of step 4 it must have, for readers count them. Until the
 """
 
 from collections.abc import Awaitable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from functools import partial
 from operator import attrgetter, gt
 from typing import TypeVar
 
@@ -38,6 +40,12 @@ Touched = dict[Chat, int | None]  # the newest of its messages written, unix sec
 People = dict[tuple[int, Keys], ContactRow]
 
 courtesy = Courtesy()
+
+
+def _piece(app: App) -> AbstractAsyncContextManager[None]:
+    """A piece of work that makes room for live messages; each of them is an event."""
+    return courtesy.piece(partial(app.db.value, queries.HAPPENED))
+
 
 _versions = attrgetter(*(version for version, _ in CONTACT_REGISTERS))
 
@@ -61,7 +69,7 @@ async def fold(app: App, found: Sequence[wire.Message], now: datetime) -> tuple[
     rows.number(now)
     touched: Touched = {}
     for part in ingest.slices(rows.messages.values()):
-        written = await _tried(_write(app, rows, part, touched, now)) or []
+        written = await _tried(app, _write(app, rows, part, touched, now)) or []
         for row in written:
             _touch(touched, (row.number_id, row.contact_id or 0), row.at)
         if len(written) < len(part):
@@ -69,10 +77,10 @@ async def fold(app: App, found: Sequence[wire.Message], now: datetime) -> tuple[
     return touched, [message for message in found if message.wamid in odd] if odd else ()
 
 
-async def _tried(work: Awaitable[T]) -> T | None:
+async def _tried(app: App, work: Awaitable[T]) -> T | None:
     """None: something was refused. The ordinary way finds out what, and says so."""
     try:
-        async with courtesy.piece():
+        async with _piece(app):
             return await work
     except Exception as error:
         if ingest.is_away(error):
@@ -92,7 +100,7 @@ async def _gather(app: App, rows: Rows, found: Sequence[wire.Message]) -> list[w
         numbers = {n.phone_number_id: n.id for n in await tx.all(Number, queries.NUMBERS, (named,)) if n.keep_edited}
     others: list[wire.Message] = []
     for part in ingest.slices(found):
-        async with courtesy.piece():
+        async with _piece(app):
             for message in part:
                 number_id = numbers.get(message.address.phone_number_id or "")
                 if number_id is None:
@@ -183,7 +191,7 @@ async def refresh(app: App, chats: Touched) -> list[Chat]:
     async with app.db.pipelined() as tx:
         behind = {(n, c): chats[n, c] for n, c in await tx.rows(queries.BEHIND, (as_json(touched),))}
     for group in ingest.slices(sorted(behind), GROUP):
-        async with courtesy.piece(), app.db.pipelined() as tx:
+        async with _piece(app), app.db.pipelined() as tx:
             await turn.take(tx, [number_id for number_id, _ in group])
             touched = [{"number_id": n, "contact_id": c, "newest": behind[n, c]} for n, c in group]
             await tx.send(queries.REFRESH_CHATS, (as_json(touched),))

@@ -70,6 +70,9 @@ def concerned(conditions: tuple[str, ...]) -> str:
     return f"SELECT {', '.join(asked)}"
 
 
+# How much has happened on this platform, ever since.
+HAPPENED = "SELECT coalesce(sum(event_seq), 0)::bigint FROM numbers"
+
 # While the past is written, nobody of the number is merged away; one lock instead of one for each person.
 HOLD_PEOPLE = (
     "SELECT pg_advisory_xact_lock_shared(hashtextextended('twinline.people', n)) FROM unnest(%s::bigint[]) AS n"
