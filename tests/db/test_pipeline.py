@@ -4,6 +4,7 @@ import psycopg
 import pytest
 
 from twinline.app import App
+from twinline.db.pipeline import Pipeline
 
 pytestmark = pytest.mark.anyio
 
@@ -43,3 +44,16 @@ async def test_of_a_transaction_in_which_a_pushed_statement_was_refused_nothing_
     assert await names(app) == []
     await push("again")
     assert await names(app) == ["again"]
+
+
+async def test_without_a_transaction_nothing_that_was_pushed_runs(app: App) -> None:
+    """Were each push an end to PostgreSQL, what follows a refused BEGIN would be a transaction of its own."""
+    connection = await psycopg.AsyncConnection.connect(app.db.url, autocommit=True)
+    pipeline = Pipeline(connection, {})
+    for statement in ("BEGIN NOTHING", INSERT % "'alone'"):
+        pipeline.add(statement)
+        pipeline.push()
+    with pytest.raises(psycopg.errors.SyntaxError):
+        await pipeline.finish()
+    await connection.close()
+    assert await names(app) == []

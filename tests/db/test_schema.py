@@ -1,9 +1,12 @@
 """Habits of the schema that a reviewer would otherwise have to look for."""
 
+import re
+
 import pytest
 
 from twinline.app import App
 from twinline.db import Database
+from twinline.db.engine import BY_KEY
 from twinline.mirror import queries as mirror_queries
 
 pytestmark = pytest.mark.anyio
@@ -55,8 +58,19 @@ async def test_every_growing_table_leads_its_key_with_the_number_or_the_organisa
 async def test_a_young_database_finds_chats_and_people_by_their_key(app: App, statement: str, found: str) -> None:
     """Else a plan made while the tables are empty, and kept, would walk over all of a number's to find one."""
     async with app.db.transaction() as tx:
-        await tx.execute("SET LOCAL enable_seqscan = off")
-        await tx.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await tx.execute(BY_KEY)
         await tx.execute(f"PREPARE asked (json) AS {statement.replace('%s', '$1')}")
         plan = "\n".join(row[0] for row in await tx.rows("EXPLAIN EXECUTE asked ('[]')"))
     assert found in plan
+
+
+@pytest.mark.parametrize("statement", [mirror_queries.CLAIM, mirror_queries.LOSER])
+async def test_what_is_asked_under_a_turn_reads_no_more_than_it_needs(app: App, statement: str) -> None:
+    """Without sorts, an order that an index has isn't worth reading all of it."""
+    for place, name in enumerate(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)), start=1):
+        statement = statement.replace(f"%({name})s", f"${place}")
+    async with app.db.transaction() as tx:
+        await tx.execute(BY_KEY)
+        await tx.execute(f"PREPARE asked AS {statement}")
+        plan = "\n".join(row[0] for row in await tx.rows("EXPLAIN EXECUTE asked (NULL, NULL)"))
+    assert "Filter" not in plan, plan

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from twinline.kit import courtesy
-from twinline.kit.courtesy import RESTS, Courtesy
+from twinline.kit.courtesy import LONGEST, RESTS, Courtesy
 
 pytestmark = pytest.mark.anyio
 
@@ -56,11 +56,18 @@ async def test_a_free_machine_is_worked_on_without_rest() -> None:
 async def test_a_crowded_machine_is_left_to_the_others_for_a_multiple_of_the_work() -> None:
     machine = Machine()
     courteous = machine.courtesy()
-    await worked(machine, courteous, 0.2, 0.9)
-    assert await worked(machine, courteous, 0.2, 0.9) == pytest.approx(0.2 * RESTS)
+    assert [await worked(machine, courteous, 0.15, 0.9) for _ in range(2)] == [0, 0]  # it has to see for itself
+    assert await worked(machine, courteous, 0.15, 0.9) == pytest.approx(0.15 * RESTS)
     machine.works(1.0, 0.1)  # the others have done by now
-    await worked(machine, courteous, 0.2, 0.1)
-    assert await worked(machine, courteous, 0.2, 0.1) == 0
+    assert await worked(machine, courteous, 0.15, 0.1) == 0
+
+
+async def test_a_rest_is_never_long_for_work_may_have_been_waiting_itself() -> None:
+    machine = Machine()
+    courteous = machine.courtesy()
+    for _ in range(2):
+        await worked(machine, courteous, 0.2, 0.9)
+    assert await worked(machine, courteous, 20, 0.9) == LONGEST
 
 
 async def test_who_crowds_the_machine_alone_needs_no_rest() -> None:
@@ -72,7 +79,8 @@ async def test_who_crowds_the_machine_alone_needs_no_rest() -> None:
 async def test_on_a_crowded_machine_one_piece_is_worked_on_at_a_time() -> None:
     machine = Machine()
     courteous = machine.courtesy()
-    await asyncio.gather(*(worked(machine, courteous, 0.2, 0.9) for _ in range(2)))
+    for _ in range(2):
+        await asyncio.gather(*(worked(machine, courteous, 0.2, 0.9) for _ in range(2)))
     assert machine.most == 2
     machine.most = 0
     await asyncio.gather(*(worked(machine, courteous, 0.2, 0.9) for _ in range(3)))
@@ -82,6 +90,7 @@ async def test_on_a_crowded_machine_one_piece_is_worked_on_at_a_time() -> None:
 async def test_a_short_look_is_not_trusted() -> None:
     machine = Machine()
     courteous = machine.courtesy()
+    await worked(machine, courteous, 0.2, 0.0)
     assert [await worked(machine, courteous, 0.03, 1.0) for _ in range(4)] == [0, 0, 0, 0]
     assert await worked(machine, courteous, 0.03, 1.0) > 0
 

@@ -277,6 +277,16 @@ async def test_what_comes_after_the_team_has_looked_is_unread_whenever_it_was_wr
     assert await unread(app) == [1]
 
 
+async def test_what_is_large_without_being_history_is_folded_before_the_history_that_waits(app: App) -> None:
+    await add_number(app)
+    chunk = wire.chunk(0, 1, 50, wire.thread(RUA, wire.theirs(RUA, wire.text("wamid.8", T0 - DAY, "old"))))
+    await tell(app, chunk, HELLO, heavy_from=1)
+    waiting = await ask(app, "SELECT args ->> 'digest' FROM procrastinate_jobs ORDER BY priority DESC, id")
+    assert [digest for (digest,) in waiting] == [
+        ingest.read(wire.body(body), 1).digest.hex() for body in (HELLO, chunk)
+    ]
+
+
 # --- people -------------------------------------------------------------------------------------------------------
 
 

@@ -21,8 +21,8 @@ from uvicorn.server import ServerState
 from twinline import shell
 from twinline.app import App
 from twinline.meta import signature
+from twinline.mirror import archive, ingest
 from twinline.mirror import hook as hooks
-from twinline.mirror import ingest
 from twinline.mirror.hook import Hook
 from twinline.settings import Settings
 from twinline.web.app import Platform
@@ -61,7 +61,7 @@ class Database:
         await self.gate.wait()
         if self.trouble is not None:
             raise self.trouble
-        self.kept += [arrival.body for arrival in arrivals]
+        self.kept += [archive.unpack(arrival.kept, arrival.digest) for arrival in arrivals]
 
 
 class Answer(NamedTuple):

@@ -91,7 +91,7 @@ class Pipeline:
         self._pg = connection.pgconn
         self._adapt = Transformer.from_context(connection)
         self._prepared = prepared
-        # What the server still owes, in order. None: no rows, but a statement that is only prepared, or a push.
+        # What the server still owes, in order. None: a statement that is only prepared, or the end.
         self._owed: deque[Answer | None] = deque()
         self._pushed = True  # nothing is queued that hasn't left
         self._pg.enter_pipeline_mode()
@@ -116,12 +116,12 @@ class Pipeline:
     def push(self) -> None:
         """Lets what is queued leave now; nobody waits for it."""
         if not self._pushed:
-            self._pg.pipeline_sync()
+            # Not a sync: behind one, the server would run what follows a refused BEGIN, each statement for itself.
+            self._pg.send_flush_request()
             self._pg.flush()
-            self._owed.append(None)
             self._pushed = True
 
-    async def settle(self, wanted: Answer | None = None) -> None:
+    async def settle(self, wanted: Answer | None) -> None:
         """Takes answers until the wanted one, or all. Raises psycopg.Error for a statement that was refused."""
         self.push()
         while self._owed and (wanted is None or wanted.result is None):
@@ -140,7 +140,11 @@ class Pipeline:
         return self._adapt.load_rows(0, result.ntuples, tuple)
 
     async def finish(self) -> None:
-        await self.settle()
+        self._pg.pipeline_sync()
+        self._pg.flush()
+        self._owed.append(None)
+        self._pushed = True
+        await self.settle(None)
         self._pg.exit_pipeline_mode()
 
     async def _next(self) -> PGresult | None:

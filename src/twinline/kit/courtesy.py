@@ -17,6 +17,7 @@ CROWDED: Final = 0.25  # of the time somebody waits
 LIVELY: Final = 100  # things a second that happen
 WINDOW: Final = 0.1  # seconds, at least, that are looked at
 RESTS: Final = 5  # times as long as the work before
+LONGEST: Final = 1.0  # second of rest, for work may have been waiting itself
 
 Count = Callable[[], Awaitable[int]]
 
@@ -39,7 +40,8 @@ class Courtesy:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._stalled, self._now, self._sleep = stalled, now, sleep
-        self._at, self._waited, self._happened = now(), stalled(), 0
+        self._at, self._waited = now(), stalled()
+        self._happened: int | None = None
         self._crowded = False
         self._alone = asyncio.Lock()
 
@@ -53,7 +55,7 @@ class Courtesy:
             async with self._alone:
                 begun = self._now()
                 yield
-                await self._sleep(RESTS * (self._now() - begun))
+                await self._sleep(min(RESTS * (self._now() - begun), LONGEST))
         else:
             yield
             await self._sleep(0)
@@ -66,4 +68,5 @@ class Courtesy:
         self._at += passed
         waited, self._waited = self._waited, self._stalled()
         before, self._happened = self._happened, await happened()
-        self._crowded = self._waited - waited > CROWDED * passed and self._happened - before > LIVELY * passed
+        lively = before is not None and self._happened - before > LIVELY * passed
+        self._crowded = lively and self._waited - waited > CROWDED * passed

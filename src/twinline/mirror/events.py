@@ -8,7 +8,7 @@ about very many numbers sends a few.
 The body of an event holds ids, and the names of tags, never what people write::
 
     {"messages": [[contact_id, wamid, what], ...],   what: received, echoed, sent, changed, status, edited, revoked
-     "chats":    [contact_id, ...],                  chats whose line changed (imports name only these)
+     "chats":    [contact_id, ...],                  chats whose line may have changed (imports name only these)
      "media":    [[contact_id, wamid], ...],         a file that was missing has come, or won't
      "outbox":   [[contact_id, outbox_id, state], ...],
      "merged":   [[winner_id, loser_id], ...],       two contacts turned out to be one person

@@ -88,6 +88,9 @@ class Hook:
         if not self._secret or not signature.verify(self._secret, body, headers.get(b"x-hub-signature-256")):
             _tell([answer], BAD_SIGNATURE)
             return
+        if self._batcher is not None and self._batcher.done():
+            _tell([answer], UNAVAILABLE)
+            return
         try:
             arrival = ingest.read(body, self._heavy_from)
         except Exception as error:  # a bug of ours: this one is sent again, and the others go on

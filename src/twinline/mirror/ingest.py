@@ -50,25 +50,29 @@ SLICE = 500  # events of a heavy body that are folded in one transaction
 class Arrival:
     """A webhook body on its way in, read as far as it can be without the database."""
 
-    body: bytes
+    kept: bytes  # as the archive keeps it
     digest: bytes
     heavy: bool = False
+    past: bool = False  # heavy, with a piece of the history
     parsed: wire.Parsed | None = None
     problem: str | None = None
+    unclaimed: bool = False  # it speaks of a number that isn't here; known once it was ingested
 
     @property
     def state(self) -> str:
         if self.heavy:
             return "waiting"
+        if self.unclaimed:
+            return "unclaimed"
         return "unreadable" if self.problem else "folded"
 
 
 def read(body: bytes, heavy_from: int) -> Arrival:
-    """Parses a light body; a heavy one only gets its digest."""
-    arrival = Arrival(body, hashlib.sha256(body).digest())
+    """Parses a light body; a heavy one is only packed."""
+    digest = hashlib.sha256(body).digest()
     if len(body) > heavy_from:
-        arrival.heavy = True
-        return arrival
+        return Arrival(archive.pack(body), digest, heavy=True, past=b'"history"' in body)
+    arrival = Arrival(body, digest)
     try:
         arrival.parsed = wire.parse(body)
     except wire.Unreadable as error:
@@ -87,29 +91,29 @@ async def ingest(app: App, tx: Tx, arrivals: Sequence[Arrival], followers: Seque
     claims = await _claims(claiming)
     # Repeats are rare, so the questions about everything travel with the bodies.
     told = [said for arrival in readable for said in claims.said(arrival)]
-    asked = _ask(tx, told, followers, now)
+    asked = _ask(app, tx, told, followers, now)
     fresh = {bytes(digest) for (digest,) in await archived.rows()}
     if not fresh.issuperset(arrival.digest for arrival in readable):
         told = [said for arrival in readable if arrival.digest in fresh for said in claims.said(arrival)]
-        asked = _ask(tx, told, followers, now)
-    homeless = [
-        (address, arrival.digest)
-        for arrival in readable
-        if arrival.parsed and arrival.digest in fresh
-        for address in claims.homeless(arrival.parsed.events)
-    ]
+        asked = _ask(app, tx, told, followers, now)
+    homeless: list[tuple[str, bytes]] = []
+    for arrival in readable:
+        unknown = claims.homeless(arrival.parsed.events if arrival.parsed else ())
+        arrival.unclaimed = bool(unknown)
+        if arrival.digest in fresh:
+            homeless += [(address, arrival.digest) for address in unknown]
     if homeless:
         await _keep_homeless(tx, homeless, now)
     if told:
         await _fold(app, tx, claims.numbers, asked, followers, now)
     for arrival in unique.values():
         if arrival.heavy and arrival.digest in fresh:
-            await defer_fold(tx, now.date().isoformat(), arrival.digest)
+            await defer_fold(tx, now.date().isoformat(), arrival.digest, past=arrival.past)
 
 
-async def defer_fold(tx: Tx, day: str, digest: bytes) -> None:
-    """Enqueues the folding of a body that stands in the archive under that day (ISO)."""
-    await defer(tx, "mirror.fold_behind", queue="history", day=day, digest=digest.hex())
+async def defer_fold(tx: Tx, day: str, digest: bytes, *, past: bool = True) -> None:
+    """Enqueues the folding of a body that stands in the archive under that day (ISO); what isn't past goes first."""
+    await defer(tx, "mirror.fold_behind", queue="history", priority=0 if past else 1, day=day, digest=digest.hex())
 
 
 async def fold_slice(
@@ -119,7 +123,7 @@ async def fold_slice(
     claims = await _claims(_claim(tx, found))
     told = [(number_id, event) for event in found for number_id in claims.of(event.address)]
     if told:
-        await _fold(app, tx, claims.numbers, _ask(tx, told, followers, now, received), followers, now)
+        await _fold(app, tx, claims.numbers, _ask(app, tx, told, followers, now, received), followers, now)
     return claims.homeless(found)
 
 
@@ -221,7 +225,7 @@ def _archive(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> Asked:
             "digests": [arrival.digest for arrival in arrivals],
             "states": [arrival.state for arrival in arrivals],
             "reasons": [arrival.problem for arrival in arrivals],
-            "bodies": [archive.pack(arrival.body) if arrival.heavy else arrival.body for arrival in arrivals],
+            "bodies": [arrival.kept for arrival in arrivals],
         },
     )
     tx.push()
@@ -252,7 +256,7 @@ async def keep_unclaimed(tx: Tx, homeless: Sequence[tuple[str, bytes]], day: Any
 async def take_unclaimed(tx: Tx) -> None:
     """Adding a number and keeping what is said of an unknown one wait for each other, or both could miss it.
 
-    Taken after the numbers' turns and before any row of the archive is changed.
+    Taken after the numbers' turns, and before any row of the archive is changed that somebody else can see.
     """
     await tx.execute(queries.UNCLAIMED_TURN)
 
@@ -277,6 +281,7 @@ class _Questions(NamedTuple):
 
 
 def _ask(
+    app: App,
     tx: Tx,
     told: Sequence[tuple[int, wire.Event]],
     followers: Sequence[Follower],
@@ -288,7 +293,7 @@ def _ask(
     second = int((received or now).timestamp())
     for number_id, event in told:
         rows.add(number_id, event, second)
-    rows.number(now)
+    rows.number(app.clock.now())  # by now the turns are ours: what is read before this moment was there to be seen
     conditions = tuple(follower.condition for follower in followers if isinstance(follower, OnlyWhere))
     numbers = {"numbers": list({number_id for number_id, _ in told})}
     concerned = tx.ask(queries.concerned(conditions), numbers) if conditions else None

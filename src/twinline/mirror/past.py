@@ -23,6 +23,8 @@ from functools import partial
 from operator import attrgetter, gt
 from typing import TypeVar
 
+import psycopg
+
 from twinline.app import App
 from twinline.db import Tx, as_json
 from twinline.kit.courtesy import Courtesy
@@ -43,7 +45,7 @@ courtesy = Courtesy()
 
 
 def _piece(app: App) -> AbstractAsyncContextManager[None]:
-    """A piece of work that makes room for live messages; each of them is an event."""
+    """A piece of work that makes room for live messages: what comes for a number is one event, or a few together."""
     return courtesy.piece(partial(app.db.value, queries.HAPPENED))
 
 
@@ -78,10 +80,15 @@ async def fold(app: App, found: Sequence[wire.Message], now: datetime) -> tuple[
 
 
 async def _tried(app: App, work: Awaitable[T]) -> T | None:
-    """None: something was refused. The ordinary way finds out what, and says so."""
+    """None: something was refused. The ordinary way finds out what, and says so.
+
+    So it is when this and a live batch had to wait for each other: the ordinary way takes turns.
+    """
     try:
         async with _piece(app):
             return await work
+    except psycopg.errors.DeadlockDetected:
+        return None
     except Exception as error:
         if ingest.is_away(error):
             raise

@@ -153,6 +153,7 @@ async def _merge(tx: Tx, rows: Rows, folded: Folded, number_id: int, winner: int
     """
     named = {"number": number_id, "winner": winner, "loser": loser, "now": now}
     row: dict[str, Any] = await tx.value(queries.LOSER, named)
+    row["keys"] = sorted(row["keys"])
     for statement in queries.MERGE:
         await tx.send(statement, {**named, "row": as_json(row)})
     keys: Keys = tuple(row["keys"])

@@ -8,7 +8,9 @@ from twinline.mirror.fold import CONTACT_REGISTERS, SAID
 CLAIM = """
 SELECT id, waba_id, phone_number_id, display_phone, connected_at, budget_tat, keep_edited, count_echoes
 FROM numbers
-WHERE phone_number_id = ANY(%(phone_number_ids)s) OR waba_id = ANY(%(waba_ids)s)
+WHERE id = ANY(ARRAY(
+    SELECT id FROM numbers WHERE phone_number_id = ANY(%(phone_number_ids)s) OR waba_id = ANY(%(waba_ids)s)
+))
 ORDER BY id
 FOR NO KEY UPDATE
 """
@@ -321,7 +323,7 @@ RETURNING number_id, media_id
 
 LOSER = """
 SELECT to_jsonb(c) || jsonb_build_object('keys', (
-    SELECT jsonb_agg(i.key ORDER BY i.key) FROM identities i
+    SELECT jsonb_agg(i.key) FROM identities i
     WHERE i.number_id = c.number_id AND i.contact_id = c.id
 ))
 FROM contacts c WHERE c.number_id = %(number)s AND c.id = %(loser)s

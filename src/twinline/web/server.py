@@ -63,7 +63,9 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
         else:
             webhook, self._webhook = self._webhook, None
-            self._hook.take(webhook.headers, b"".join(webhook.parts), webhook.answer)
+            body = b"".join(webhook.parts)
+            webhook.parts.clear()  # the connection remembers its latest request
+            self._hook.take(webhook.headers, body, webhook.answer)
 
     def _is_usual(self, headers: Mapping[bytes, bytes]) -> bool:
         length = headers.get(b"content-length", b"")
