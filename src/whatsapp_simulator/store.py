@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -75,5 +76,15 @@ async def keep_saving(folder: Path, current: Callable[[], World]) -> None:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
             pause = max(1.0, 20 * cost)
-            await asyncio.to_thread(_write, folder, lines)
+            await _to_the_end(asyncio.to_thread(_write, folder, lines))
         await asyncio.sleep(pause)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Waits for the work even when cancelled: a thread goes on whatever becomes of its task, and would write over what
+    is saved after it."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    finally:
+        await asyncio.wait([task])

@@ -153,7 +153,7 @@ def test_what_could_not_be_read_is_kept_and_can_be_read_again(operator: Operator
     assert "unreadable\t1" in operator.does("replay", str(broken), str(good))
     assert [line for line in operator.exports("1") if '"wamid.1"' in line]
     assert "couldn't be understood" in operator.tries("doctor").out
-    operator.does("replay", "--unreadable")
+    assert "read again\t1" in operator.does("replay", "--unreadable")
     assert "couldn't be understood" in operator.tries("doctor").out
     told = operator.is_refused("replay", str(tmp_path / "nowhere"))
     assert "no file or folder" in told

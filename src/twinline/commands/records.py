@@ -3,6 +3,7 @@
 import os
 import random
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -66,13 +67,11 @@ async def _replay(settings: Settings, bodies: list[bytes], size: int, unreadable
             await hook.commit(app, arrivals, followers)
             for arrival in arrivals:
                 seen.setdefault(arrival.digest, arrival.state)
+        counts = Counter(seen.values())
         if unreadable:
             async with app.db.transaction() as tx:
-                await mirror.retry_unreadable(tx, app.clock.now())
+                counts["read again"] = await mirror.retry_unreadable(tx, app.clock.now())
             await worker.run_waiting(app, "history")
-        counts: dict[str, int] = {}
-        for state in seen.values():
-            counts[state] = counts.get(state, 0) + 1
         return [("bodies", len(bodies)), *sorted(counts.items())]
 
 
