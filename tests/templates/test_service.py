@@ -203,6 +203,16 @@ async def test_a_pause_from_pacing_waits_for_somebody_who_ends_it(shop: Shop) ->
         await service.unpause(shop.app, *shop.place, made)
 
 
+async def test_of_two_readings_in_one_second_the_later_one_counts(shop: Shop) -> None:
+    made = await shop.create(approve=True)
+    await shop.step(made, "drop")
+    shop.clock.advance(seconds=5)
+    await service.sync(shop.app, *shop.place)
+    shop.clock.advance(milliseconds=1)
+    await service.unpause(shop.app, *shop.place, made)
+    assert (await shop.template(made)).status == "APPROVED"
+
+
 async def test_quality_and_category_follow(shop: Shop) -> None:
     made = await shop.create(approve=True)
     await shop.step(made, "quality", score="YELLOW")

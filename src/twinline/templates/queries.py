@@ -67,8 +67,12 @@ SELECT count(*) FROM templates
 WHERE organisation_id = %(organisation)s AND waba_id = %(waba)s AND created_at > %(since)s
 """
 
+# Of two readings in the same second the later one counts, though not against a deletion.
+_NEWER = """(excluded.status_v > t.status_v OR excluded.status_v = t.status_v AND t.gone_at IS NULL
+        AND excluded.fetched_at > coalesce(t.fetched_at, '-infinity'))"""
+
 # A pause that goes on keeps the reason that a webhook gave: Graph tells none.
-WRITE = """
+WRITE = f"""
 INSERT INTO templates AS t (organisation_id, waba_id, id, name, language, components, parameter_format, fetched_at,
     status, reason, status_v, quality, quality_v, category, category_v, was_approved, created_at, sample)
 SELECT r.organisation_id, r.waba_id, r.id, r.name, r.language, r.components, r.parameter_format, r.fetched_at, r.status,
@@ -85,10 +89,10 @@ ON CONFLICT (organisation_id, waba_id, id) DO UPDATE SET
                       ELSE t.components END,
     parameter_format = excluded.parameter_format,
     fetched_at = greatest(t.fetched_at, excluded.fetched_at),
-    status = CASE WHEN excluded.status_v > t.status_v THEN excluded.status ELSE t.status END,
-    reason = CASE WHEN excluded.status_v <= t.status_v THEN t.reason
+    status = CASE WHEN {_NEWER} THEN excluded.status ELSE t.status END,
+    reason = CASE WHEN NOT {_NEWER} THEN t.reason
                   WHEN excluded.status = t.status THEN coalesce(excluded.reason, t.reason) ELSE excluded.reason END,
-    paused_until = CASE WHEN excluded.status_v > t.status_v AND excluded.status <> t.status THEN NULL
+    paused_until = CASE WHEN {_NEWER} AND excluded.status <> t.status THEN NULL
                         ELSE t.paused_until END,
     gone_at = CASE WHEN excluded.status_v > t.status_v THEN NULL ELSE t.gone_at END,
     status_v = greatest(t.status_v, excluded.status_v),
