@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
 
 PEOPLE = [f"35191{n:07}" for n in range(140)]
 SPEED = 7  # messages a second, so that there is something in the middle of which things can happen
-PATIENCE = 90.0  # seconds
+PATIENCE = 240.0  # seconds; a machine that others use takes its time
 
 STANDS = """
 SELECT c.state, c.reason, r.state AS became, count(*), min(r.phone) AS one_of_them
