@@ -46,6 +46,14 @@ async def test_of_a_transaction_in_which_a_pushed_statement_was_refused_nothing_
     assert await names(app) == ["again"]
 
 
+async def test_no_statement_is_compiled(app: App) -> None:
+    """A plan by key has no true price, and a server with LLVM compiles what it holds for dear: for 100 ms and more."""
+    async with app.db.pipelined() as by_key, app.db.transaction() as planned:
+        for tx in (by_key, planned):
+            plan = await tx.rows("EXPLAIN ANALYZE SELECT DISTINCT name FROM organisations ORDER BY name DESC")
+            assert not [line for (line,) in plan if "JIT" in line], plan
+
+
 async def test_without_a_transaction_nothing_that_was_pushed_runs(app: App) -> None:
     """Were each push an end to PostgreSQL, what follows a refused BEGIN would be a transaction of its own."""
     connection = await psycopg.AsyncConnection.connect(app.db.url, autocommit=True)

@@ -213,3 +213,5 @@ async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
     # A stuck statement must not hold a number's row for ever.
     await connection.execute("SET statement_timeout = '60s'")
     await connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+    # A plan by key looks dear to the planner: a server with LLVM would compile it, for longer than it runs.
+    await connection.execute("SET jit = off")
