@@ -35,18 +35,23 @@ class Stream:
 
     def __init__(self, hub: Live, shop: Any, since: str | None) -> None:
         self._chunks = hub.stream(shop.viewer.organisation_id, since)
+        self._blocks: list[str] = []
         self.id = ""
 
     async def next(self) -> dict[str, Any]:
-        async for chunk in self._chunks:
-            fields = dict(line.split(": ", 1) for line in chunk.strip().split("\n") if ": " in line)
+        while True:
+            while not self._blocks:
+                chunk = await anext(self._chunks, None)
+                if chunk is None:
+                    return {"event": "end"}
+                self._blocks = chunk.removesuffix("\n\n").split("\n\n")
+            fields = dict(line.split(": ", 1) for line in self._blocks.pop(0).split("\n") if ": " in line)
             self.id = fields.get("id", self.id)
             if "event" in fields:
                 return {"event": fields["event"]}
             if "data" in fields:
                 found: dict[str, Any] = orjson.loads(fields["data"])
                 return found
-        return {"event": "end"}
 
     async def soon(self) -> dict[str, Any]:
         return await asyncio.wait_for(self.next(), PATIENCE)
@@ -68,6 +73,15 @@ async def test_an_event_arrives_with_the_cursor_that_continues_after_it(shop: An
     again = Stream(live, shop, stream.id)
     assert [(await again.soon())["chats"] for _ in range(2)] == [[8], [9]]
     await again.close()
+
+
+async def test_whoever_is_cut_off_amid_what_came_together_is_told_of_all_of_it_again(shop: Any, live: Live) -> None:
+    for chat in (7, 8, 9):
+        await tell(shop, chat)
+    stream = Stream(live, shop, f"{shop.number_id}:0")
+    assert [((await stream.soon())["chats"], stream.id) for _ in range(2)] == [([7], ""), ([8], "")]
+    assert ((await stream.soon())["chats"], stream.id) == ([9], f"{shop.number_id}:3")
+    await stream.close()
 
 
 async def test_without_a_cursor_a_stream_begins_at_the_present(shop: Any, live: Live) -> None:

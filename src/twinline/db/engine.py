@@ -185,11 +185,15 @@ class Database:
                 await connection.close()
                 raise
 
-    async def value(self, sql: str, params: Params = ()) -> Any:
-        """The first column of the first row, asked in one trip, outside of any transaction."""
+    async def rows(self, sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
+        """Asked in one trip, outside of any transaction."""
         async with self._pool.connection() as connection:
-            row = await (await connection.execute(sql, params)).fetchone()
-            return row[0] if row else None
+            return await (await connection.execute(sql, params)).fetchall()
+
+    async def value(self, sql: str, params: Params = ()) -> Any:
+        """The first column of the first row; None when there is none. Asked as ``rows`` are."""
+        rows = await self.rows(sql, params)
+        return rows[0][0] if rows else None
 
     async def listener(self) -> psycopg.AsyncConnection[Any]:
         """A connection of its own, for LISTEN; the caller closes it."""

@@ -103,6 +103,7 @@ class Live:
         self._open: set[Subscriber] = set()  # also those that watch no number
         self._closed = False
         self._heads: Cursor = {}  # of the numbers that somebody watches
+        self._told: set[int] = set()  # numbers of which there is news, or may be
         self._due = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -128,24 +129,32 @@ class Live:
 
     async def _hear(self, notices: Sequence[Notify] | None) -> None:
         """Wakes the pump when something concerns a watched number, or may have."""
-        if notices is None or any(number in self._subscribers for told in notices for number in parse(told.payload)):
+        self._look(self._heads if notices is None else (n for told in notices for n in parse(told.payload)))
+
+    def _look(self, numbers: Iterable[int]) -> None:
+        watched = self._heads.keys() & numbers
+        if watched:
+            self._told |= watched
             self._due.set()
 
     async def _pump(self) -> None:
         """Reads what is new and hands it round. Notices that come meanwhile are one more round, not one each."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), SWEEP)
-            self._due.clear()
             try:
-                await self._round()
+                await asyncio.wait_for(self._due.wait(), SWEEP)
+            except TimeoutError:
+                self._look(self._heads)
+            self._due.clear()
+            numbers, self._told = self._told, set()
+            try:
+                await self._round(numbers)
             except (psycopg.Error, OSError) as error:
                 logger.warning("events_not_read", error=type(error).__name__)
                 await asyncio.sleep(1)
-                self._due.set()
+                self._look(numbers)
 
-    async def _round(self) -> None:
-        known = {number: seq for number, seq in self._heads.items() if number in self._subscribers}
+    async def _round(self, numbers: Iterable[int]) -> None:
+        known = {number: self._heads[number] for number in numbers if number in self._heads}
         if not known:
             return
         found = await self._read(known, QUEUE)
@@ -155,12 +164,11 @@ class Live:
             for subscriber in self._subscribers.get(event.number_id, ()):
                 subscriber.offer(event)
         if len(found) == QUEUE:
-            self._due.set()
+            self._look(numbers)
 
     async def _read(self, above: Cursor, limit: int) -> list[Event]:
-        async with self._app.db.transaction() as tx:
-            params = {"numbers": list(above), "seqs": list(above.values()), "limit": limit}
-            rows = await tx.rows(NEWER, params)
+        params = {"numbers": list(above), "seqs": list(above.values()), "limit": limit}
+        rows = await self._app.db.rows(NEWER, params)
         return [
             Event(number, seq, orjson.dumps({"number_id": number, "seq": seq, **body}).decode())
             for number, seq, body in rows
@@ -176,11 +184,14 @@ class Live:
         subscriber = await self._enter(organisation_id, parse(since))
         try:
             yield "retry: 1000\n\n"
-            async for event in self._follow(subscriber):
-                if event is None:
+            async for events in self._follow(subscriber):
+                news = [f"data: {event.data}\n\n" for event in events if subscriber.takes(event)]
+                if news:
+                    # The id stands with the last: whoever loses the stream midway is told of all these again.
+                    news[-1] = f"id: {unparse(subscriber.cursor)}\n{news[-1]}"
+                    yield "".join(news)
+                elif not events:
                     yield ": still here\n\n"
-                elif subscriber.takes(event):
-                    yield f"id: {unparse(subscriber.cursor)}\ndata: {event.data}\n\n"
             if subscriber.overflown:
                 yield "event: reload\ndata: {}\n\n"
         finally:
@@ -201,7 +212,7 @@ class Live:
             self._subscribers[number].add(subscriber)
             # The first to watch a number starts the hub at that subscriber's present.
             self._heads.setdefault(number, heads[number])
-        self._due.set()
+        self._look(numbers)
         return subscriber
 
     def _leave(self, subscriber: Subscriber) -> None:
@@ -214,8 +225,8 @@ class Live:
                     del self._subscribers[number]
                     self._heads.pop(number, None)
 
-    async def _follow(self, subscriber: Subscriber) -> AsyncIterator[Event | None]:
-        """First what the browser missed, then what comes; None when nothing came for a while. Ends on overflow."""
+    async def _follow(self, subscriber: Subscriber) -> AsyncIterator[list[Event]]:
+        """First what the browser missed, then what comes; nothing when nothing came for a while. Ends on overflow."""
         if sum(subscriber.heads.values()) - sum(subscriber.cursor.values()) > BEHIND:
             subscriber.overflown = True
             return
@@ -223,25 +234,22 @@ class Live:
         if not _whole(missed, subscriber):
             subscriber.overflown = True
             return
-        for event in missed:
-            yield event
+        if missed:
+            yield missed
         ends = asyncio.get_running_loop().time() + LIFE
         while not subscriber.overflown and asyncio.get_running_loop().time() < ends:
             try:
-                news = await _next(subscriber)
+                came = [await asyncio.wait_for(subscriber.queue.get(), HEARTBEAT)]
             except TimeoutError:
-                yield None
+                yield []
                 continue
-            if news is None:
+            while not subscriber.queue.empty():
+                came.append(subscriber.queue.get_nowait())
+            news = [event for event in came if event is not None]
+            if news:
+                yield news
+            if len(news) < len(came):
                 return
-            yield news
-
-
-async def _next(subscriber: Subscriber) -> Event | None:
-    """What comes next; a timer is set only if nothing waits already. Raises TimeoutError when it is time to beat."""
-    if not subscriber.queue.empty():
-        return subscriber.queue.get_nowait()
-    return await asyncio.wait_for(subscriber.queue.get(), HEARTBEAT)
 
 
 def _whole(missed: Iterable[Event], subscriber: Subscriber) -> bool:

@@ -125,8 +125,14 @@ const sight = new IntersectionObserver(
     const more = entries.find((entry) => entry.isIntersecting)?.target;
     if (!more) return;
     sight.unobserve(more);
+    more.dataset.busy = "yes";
     const got = await list(`${more.dataset.more}&current=${thread?.contact ?? 0}`);
-    if (!got || !more.isConnected) return;
+    if (!more.isConnected) return;
+    if (!got) {
+      delete more.dataset.busy;
+      setTimeout(() => sight.observe(more), 3000);
+      return;
+    }
     // A chat that moved up meanwhile stands in the list already.
     for (const row of got.content.querySelectorAll(".chat[id]")) if (document.getElementById(row.id)) row.remove();
     more.replaceWith(got.content);
