@@ -84,6 +84,23 @@ async def test_whoever_is_cut_off_amid_what_came_together_is_told_of_all_of_it_a
     await stream.close()
 
 
+async def test_what_is_new_is_found_without_reading_what_is_old(shop: Any, another_shop: Any) -> None:
+    numbers = [shop.number_id, (await another_shop("Somebody else")).number_id]
+    await shop.execute(
+        "INSERT INTO events (number_id, seq, at, body) SELECT n.id, g, now(), '{}' FROM numbers n, generate_series(1, 3000) g"
+    )
+    await shop.execute("ANALYZE events")
+    named = {"numbers": numbers, "seqs": [2999] * 2, "limit": live_module.QUEUE}
+    rows = await shop.app.db.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {live_module.NEWER}", named)
+
+    def read(plan: dict[str, Any]) -> float:
+        here = plan["Actual Rows"] * plan["Actual Loops"] if plan.get("Relation Name") == "events" else 0
+        dropped: float = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Join Filter", 0)
+        return here + dropped * plan["Actual Loops"] + sum(map(read, plan.get("Plans", [])))
+
+    assert read(rows[0][0][0]["Plan"]) == 2
+
+
 async def test_without_a_cursor_a_stream_begins_at_the_present(shop: Any, live: Live) -> None:
     await tell(shop, 1)
     stream = Stream(live, shop, None)

@@ -37,11 +37,14 @@ HEARTBEAT: Final = 15.0  # seconds; proxies cut a connection that is silent
 SWEEP: Final = 5.0  # seconds; how late an event can be whose notice was lost
 LIFE: Final = 900.0  # seconds; then the browser connects anew, and is asked again who it is
 
+# Number by number: joined at large, every event of a number is read to find those above.
 NEWER = """
-SELECT e.number_id, e.seq, e.body
+SELECT r.number_id, e.seq, e.body
 FROM unnest(%(numbers)s::bigint[], %(seqs)s::bigint[]) AS r(number_id, seq)
-JOIN events e ON e.number_id = r.number_id AND e.seq > r.seq
-ORDER BY e.number_id, e.seq
+CROSS JOIN LATERAL (
+    SELECT seq, body FROM events WHERE number_id = r.number_id AND seq > r.seq ORDER BY seq LIMIT %(limit)s
+) e
+ORDER BY r.number_id, e.seq
 LIMIT %(limit)s
 """
 
