@@ -87,7 +87,8 @@ async def test_whoever_is_cut_off_amid_what_came_together_is_told_of_all_of_it_a
 async def test_what_is_new_is_found_without_reading_what_is_old(shop: Any, another_shop: Any) -> None:
     numbers = [shop.number_id, (await another_shop("Somebody else")).number_id]
     await shop.execute(
-        "INSERT INTO events (number_id, seq, at, body) SELECT n.id, g, now(), '{}' FROM numbers n, generate_series(1, 3000) g"
+        "INSERT INTO events (number_id, seq, at, body)"
+        " SELECT id, seq, now(), '{}' FROM numbers CROSS JOIN generate_series(1, 3000) AS seq"
     )
     await shop.execute("ANALYZE events")
     named = {"numbers": numbers, "seqs": [2999] * 2, "limit": live_module.QUEUE}
