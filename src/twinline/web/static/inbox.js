@@ -161,22 +161,24 @@ function choose(chip) {
   redraw();
 }
 
-// Lines of changed chats, fetched together: at once for the first, then at most every 300 ms.
+// Lines of changed chats, fetched together: at once for the first, then at most every 300 ms, and the more of them move
+// the less often, for what never stands still can't be read, nor clicked.
 const changed = new Set();
-let last = 0;
+const pause = (moved) => Math.min(300 + 30 * moved, 2000);
+let soonest = 0;
 let due = null;
 let busy = false;
 
 function refresh(ids) {
   for (const id of ids) changed.add(String(id));
-  if (changed.size && due === null && !busy) due = setTimeout(flush, Math.max(0, last + 300 - performance.now()));
+  if (changed.size && due === null && !busy) due = setTimeout(flush, Math.max(0, soonest - performance.now()));
 }
 
 async function flush() {
   due = null;
   busy = true;
-  last = performance.now();
   const ids = [...changed];
+  soonest = performance.now() + pause(ids.length);
   changed.clear();
   try {
     if (search.value.trim()) {
