@@ -147,10 +147,12 @@ def bare_asgi() -> Iterator[int]:
 _serial = itertools.count()
 
 
-def message(number: tuple[str, str], person: int, *, at: int = NOW, text: str | None = None) -> dict[str, object]:
+def message(
+    number: tuple[str, str], person: int, *, at: int = NOW, text: str | None = None, country: str = "1650"
+) -> dict[str, object]:
     """A webhook value's message and contact: one live text from one of many people."""
     serial = next(_serial)
-    phone = f"1650{person:07}"
+    phone = f"{country}{person:07}"
     return {
         "messaging_product": "whatsapp",
         "metadata": {"display_phone_number": number[1], "phone_number_id": number[0]},
