@@ -116,6 +116,28 @@ async def test_search_finds_words_and_beginnings_of_words_over_all_history(shop:
         await found(hostile)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["una TARTA ÉTÉ", "a_b.txt al 50%", "Ana@Example.com", "https://x.example/a%20b_c?d=%5C", "3.50 -12 1e3",
+     "İSTANBUL", "to-do, c++ \\o/", "it's <b>bold</b> &amp; &lt;", "今日は 🌸 مرحبا", "ΣΊΣΥΦΟΣ straße"],
+)  # fmt: skip
+async def test_words_are_found_whether_they_are_common_or_rare(
+    shop: Any, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    await shop.write(shop.row(ana, text, ago=10), shop.row(ana, "something else", ago=5))
+
+    async def found(words: str) -> list[str]:
+        async with shop.app.db.transaction() as tx:
+            return [hit.text for hit in (await queries.hits(tx, shop.number_id, words))[0]]
+
+    asked = [*text.split(), text, text.lower(), text[:5]]
+    as_rare = [await found(words) for words in asked]
+    monkeypatch.setattr(queries, "COMMON", 0)  # now every word is
+    assert [await found(words) for words in asked] == as_rare
+    assert [text] in as_rare
+
+
 async def test_people_are_found_by_name_phone_and_username(shop: Any) -> None:
     await shop.say(await shop.contact("34600111222", profile_name="Ana 100%"), "hola")
     await shop.say(await shop.contact("5511912345678", book_name="Bruno"), "oi")

@@ -30,10 +30,10 @@ NEWEST = "SELECT coalesce(max(id), 0) FROM contacts WHERE number_id = %s"
 COLUMNS = """k.number_id, k.id, k.custom_name, k.book_name, k.profile_name, k.username, k.phone, k.bsuid, k.language,
        k.tags, k.fields, k.opted_out, c.last_inbound_at, c.last_at"""
 
-FROM = """
+FROM = f"""
 FROM contacts k LEFT JOIN chats c ON c.number_id = k.number_id AND c.contact_id = k.id
 WHERE k.number_id = %(number)s
-  AND (%(q)s::text = '' OR concat_ws(' ', k.custom_name, k.book_name, k.profile_name, k.username) ~ %(pattern)s
+  AND (%(q)s::text = '' OR {accents.contains("concat_ws(' ', k.custom_name, k.book_name, k.profile_name, k.username)")}
        OR %(digits)s::text <> '' AND strpos(k.phone, %(digits)s) > 0)
 """
 
@@ -253,7 +253,7 @@ def _looked_for(number_id: int, q: str) -> dict[str, Any]:
     digits = "".join(char for char in q if char.isascii() and char.isdigit())
     # "Flat 3" isn't a phone number: digits count only if there is nothing else than their usual company.
     by_phone = len(digits) >= 3 and not set(q) - set("0123456789 +-().")
-    return {"number": number_id, "q": q, "pattern": accents.pattern(q), "digits": digits if by_phone else ""}
+    return {"number": number_id, "q": q, **accents.typed(q), "digits": digits if by_phone else ""}
 
 
 async def places(tx: Tx, organisation_id: int) -> list[Place]:
