@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.fixtures import plans
 from tests.fixtures.patience import PATIENCE, comes
 
 from twinline.app import App
@@ -92,14 +93,8 @@ async def test_what_is_new_is_found_without_reading_what_is_old(shop: Any, anoth
     )
     await shop.execute("ANALYZE events")
     named = {"numbers": numbers, "seqs": [2999] * 2, "limit": live_module.QUEUE}
-    rows = await shop.app.db.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {live_module.NEWER}", named)
-
-    def read(plan: dict[str, Any]) -> float:
-        here = plan["Actual Rows"] * plan["Actual Loops"] if plan.get("Relation Name") == "events" else 0
-        dropped: float = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Join Filter", 0)
-        return here + dropped * plan["Actual Loops"] + sum(map(read, plan.get("Plans", [])))
-
-    assert read(rows[0][0][0]["Plan"]) == 2
+    async with shop.app.db.transaction() as tx:
+        assert await plans.read(tx, live_module.NEWER, named) == 2
 
 
 async def test_without_a_cursor_a_stream_begins_at_the_present(shop: Any, live: Live) -> None:
