@@ -1,0 +1,80 @@
+"""What is asked often reads about what it answers, not all that was ever stored; on a young database, of whose tables
+PostgreSQL knows nothing yet, and on one that it knows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.fixtures import plans
+
+from twinline.app import App
+from twinline.automations import queries as automations
+from twinline.sending import outbox
+from twinline.webhooks_out import queries as webhooks
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+AGO = "timestamptz '2026-11-20 12:00+00' - n * interval '1 minute'"
+LONG_AGO = datetime(2026, 11, 19, tzinfo=UTC)
+
+# Three thousand of each, of a hundred people.
+STORED = {
+    "outbox": f"""
+        INSERT INTO outbox (number_id, contact_id, lane, author, floor_epoch, created_at, type, state)
+        SELECT 1, mod(n, 100), 0, 'person', 0, {AGO}, 'text', 'sent' FROM generate_series(1, 3000) n
+    """,
+    "consents": f"""
+        INSERT INTO consents (organisation_id, key, topic, at, granted, source, number_id)
+        SELECT 1, 'p:' || n, '', {AGO}, false, 'keyword', 1 FROM generate_series(1, 3000) n;
+        INSERT INTO identities SELECT 1, 'p:' || n, n FROM generate_series(1, 3000) n
+    """,
+    "webhook_deliveries": f"""
+        INSERT INTO webhook_endpoints (organisation_id, url, types, secret, state_since, created_at)
+        VALUES (1, '', '{{}}', '', now(), now());
+        INSERT INTO webhook_deliveries (organisation_id, endpoint_id, key, type, at, number_id, contact_id, body, state,
+                                        created_at, due_at, tried_at)
+        SELECT 1, 1, n, 'message.received', {AGO}, 1, mod(n, 100), '{{}}', 'delivered', {AGO}, {AGO}, {AGO}
+        FROM generate_series(1, 3000) n
+    """,
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    what: str
+    table: str
+    statement: str
+    params: Mapping[str, Any]
+    reads: int  # at most
+
+    def __str__(self) -> str:
+        return self.what
+
+
+CHAT = {"number": 1, "contact": 7, "contacts": [7, 8], "organisation": 1, "id": 1, "since": LONG_AGO}
+OFTEN = [
+    Asked(
+        "what was sent to somebody",
+        "outbox",
+        outbox.MESSAGES,
+        {**CHAT, "before": 1 << 62, "state": None, "limit": 10},
+        60,
+    ),
+    Asked("what was said about marketing", "consents", automations.WORDS_SAID, {**CHAT, "since": NOW, "until": NOW}, 0),
+    Asked("an endpoint", "webhook_deliveries", webhooks.ONE, CHAT, 2),
+]
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["young", "known"])
+@pytest.mark.parametrize("asked", OFTEN, ids=str)
+async def test_it_reads_what_it_answers(app: App, asked: Asked, known: bool) -> None:
+    async with app.db.transaction() as tx:
+        for statement in STORED[asked.table].split(";"):
+            await tx.execute(statement)
+    async with app.db.transaction() as tx:
+        if known:
+            await tx.execute(f"ANALYZE {asked.table}")
+        assert await plans.read(tx, asked.statement, asked.params) <= asked.reads
