@@ -11,6 +11,7 @@ from tests.fixtures import plans
 
 from twinline.app import App
 from twinline.automations import queries as automations
+from twinline.mirror import queries as mirror
 from twinline.sending import outbox
 from twinline.webhooks_out import queries as webhooks
 
@@ -22,6 +23,12 @@ LONG_AGO = datetime(2026, 11, 19, tzinfo=UTC)
 
 # Three thousand of each, of a hundred people.
 STORED = {
+    "messages": f"""
+        INSERT INTO messages (number_id, wamid, contact_id, outgoing, version, at, type, text)
+        SELECT 1, 'wamid.' || n, mod(n, 100), false, 1, {AGO}, (ARRAY['text', 'reaction', NULL])[1 + mod(n / 100, 3)],
+               'hello'
+        FROM generate_series(1, 3000) n
+    """,
     "outbox": f"""
         INSERT INTO outbox (number_id, contact_id, lane, author, floor_epoch, created_at, type, state)
         SELECT 1, mod(n, 100), 0, 'person', 0, {AGO}, 'text', 'sent' FROM generate_series(1, 3000) n
@@ -55,7 +62,13 @@ class Asked:
 
 
 CHAT = {"number": 1, "contact": 7, "contacts": [7, 8], "organisation": 1, "id": 1, "since": LONG_AGO}
+JOINED = {"number": 1, "winner": 200, "loser": 7}
 OFTEN = [
+    *(
+        Asked(f"whose messages these are, {place}", "messages", statement, JOINED, 20)
+        for place, statement in enumerate(s for s in mirror.MERGE if "UPDATE messages" in s)
+    ),
+    Asked("to whom these were sent", "outbox", next(s for s in mirror.MERGE if "UPDATE outbox" in s), JOINED, 60),
     Asked(
         "what was sent to somebody",
         "outbox",

@@ -345,8 +345,14 @@ WHERE w.number_id = %(number)s AND w.id = %(winner)s AND l.number_id = %(number)
     """
 UPDATE identities SET contact_id = %(winner)s WHERE number_id = %(number)s AND contact_id = %(loser)s
 """,
+    # By one index, and then by the other: there is none of all that a person has said.
     """
-UPDATE messages SET contact_id = %(winner)s WHERE number_id = %(number)s AND contact_id = %(loser)s
+UPDATE messages SET contact_id = %(winner)s
+WHERE number_id = %(number)s AND contact_id = %(loser)s AND type <> 'reaction'
+""",
+    """
+UPDATE messages SET contact_id = %(winner)s
+WHERE number_id = %(number)s AND contact_id = %(loser)s AND (type = 'reaction' OR type IS NULL)
 """,
     """
 UPDATE outbox SET contact_id = %(winner)s WHERE number_id = %(number)s AND contact_id = %(loser)s
