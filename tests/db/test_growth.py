@@ -11,6 +11,7 @@ from tests.fixtures import plans
 
 from twinline.app import App
 from twinline.automations import queries as automations
+from twinline.automations import views
 from twinline.mirror import queries as mirror
 from twinline.sending import outbox
 from twinline.webhooks_out import queries as webhooks
@@ -69,6 +70,8 @@ OFTEN = [
         for place, statement in enumerate(s for s in mirror.MERGE if "UPDATE messages" in s)
     ),
     Asked("to whom these were sent", "outbox", next(s for s in mirror.MERGE if "UPDATE outbox" in s), JOINED, 60),
+    Asked("what chats said last", "messages", views.LAST_WORDS, {"numbers": [1, 1], "contacts": [7, 8]}, 40),
+    Asked("who was known before", "messages", views.EARLIER, CHAT, 4),
     Asked(
         "what was sent to somebody",
         "outbox",

@@ -22,8 +22,8 @@ SELECT r.number_id, r.contact_id, m.text
 FROM unnest(%(numbers)s::bigint[], %(contacts)s::bigint[]) AS r(number_id, contact_id)
 CROSS JOIN LATERAL (
     SELECT coalesce(m.edit_text, m.text) AS text FROM messages m
-    WHERE m.number_id = r.number_id AND m.contact_id = r.contact_id AND NOT m.outgoing AND m.revoked_at IS NULL
-      AND m.text IS NOT NULL
+    WHERE m.number_id = r.number_id AND m.contact_id = r.contact_id AND m.type <> 'reaction' AND NOT m.outgoing
+      AND m.revoked_at IS NULL AND m.text IS NOT NULL
     ORDER BY m.at DESC, m.heard DESC LIMIT 1
 ) m
 """
@@ -43,10 +43,12 @@ WHERE m.number_id = %(number)s AND m.contact_id = ANY(%(contacts)s) AND m.at > %
 ORDER BY m.contact_id, m.at, m.heard, m.wamid LIMIT %(limit)s
 """
 EARLIER: Final = """
-SELECT contact_id FROM unnest(%(contacts)s::bigint[]) AS c(contact_id)
-WHERE EXISTS (
-    SELECT FROM messages m WHERE m.number_id = %(number)s AND m.contact_id = c.contact_id AND m.at <= %(since)s
-)
+SELECT c.contact_id FROM unnest(%(contacts)s::bigint[]) AS c(contact_id)
+CROSS JOIN LATERAL (
+    SELECT FROM messages m
+    WHERE m.number_id = %(number)s AND m.contact_id = c.contact_id AND m.type <> 'reaction' AND m.at <= %(since)s
+    LIMIT 1
+) m
 """
 
 
