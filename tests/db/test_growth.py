@@ -3,7 +3,7 @@ PostgreSQL knows nothing yet, and on one that it knows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from tests.fixtures import plans
 from twinline.app import App
 from twinline.automations import queries as automations
 from twinline.automations import views
+from twinline.campaigns import queries as campaigns
 from twinline.mirror import queries as mirror
 from twinline.sending import outbox
 from twinline.webhooks_out import queries as webhooks
@@ -33,6 +34,10 @@ STORED = {
     "outbox": f"""
         INSERT INTO outbox (number_id, contact_id, lane, author, floor_epoch, created_at, type, state)
         SELECT 1, mod(n, 100), 0, 'person', 0, {AGO}, 'text', 'sent' FROM generate_series(1, 3000) n
+    """,
+    "contacts": """
+        INSERT INTO contacts (number_id, opted_out, opted_v)
+        SELECT 1, true, n::bigint << 30 FROM generate_series(1, 3000) n
     """,
     "consents": f"""
         INSERT INTO consents (organisation_id, key, topic, at, granted, source, number_id)
@@ -101,6 +106,7 @@ OFTEN = [
         Asked(f"conversations {ids}", "runs", automations.runs_statement(RUNS | ids), RUNS | ids, 120, young=bool(ids))
         for ids in ({}, {"automation": 2}, {"automation": 10}, {"contact": 7})
     ),
+    Asked("who stopped marketing", "contacts", campaigns.BLOCKED, {**CHAT, "within": timedelta(days=3)}, 0),
     Asked("an endpoint", "webhook_deliveries", webhooks.ONE, CHAT, 2),
 ]
 

@@ -73,7 +73,7 @@ async def _follow(
     changed |= await _opt_outs(tx, number_id, speakers, now)
     given = [(tag, people, at) for at, body in happened for tag, people in body.get("tagged", {}).items()]
     changed |= await conversions.tagged(tx, number_id, given)
-    changed |= await blocks(tx, number_id)
+    changed |= await blocks(tx, number_id, now)
     if changed:
         await events.publish(tx, {number_id: {"campaigns": sorted(changed)}}, now)
 
@@ -126,9 +126,9 @@ def _became(known: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     return {**row, "state": state}
 
 
-async def blocks(tx: Tx, number_id: int) -> set[int]:
+async def blocks(tx: Tx, number_id: int, now: datetime) -> set[int]:
     """Whoever told WhatsApp to stop marketing since a campaign reached them; answers the campaigns."""
-    named = {"number": number_id, "within": ANSWERS_WITHIN}
+    named = {"number": number_id, "within": ANSWERS_WITHIN, "since": now - FOLLOWED_FOR}
     return {row[0] for row in await tx.rows(queries.BLOCKED, named)}
 
 

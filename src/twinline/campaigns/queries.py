@@ -403,11 +403,11 @@ WHERE r.number_id = %(number)s AND r.contact_id = f.contact_id AND r.opted_out_a
 RETURNING r.campaign_id
 """
 
-# Meta's own switch; ``opted_v`` begins with the second in which it was turned.
+# Meta's own switch, of those who turned it lately: ``opted_v`` begins with the second in which that was.
 BLOCKED = """
 UPDATE recipients r SET blocked_at = to_timestamp(c.opted_v >> 30)
 FROM contacts c
-WHERE c.number_id = %(number)s AND c.opted_out AND c.opted_v > 0
+WHERE c.number_id = %(number)s AND c.opted_out AND c.opted_v > extract(epoch FROM %(since)s::timestamptz)::bigint << 30
   AND r.number_id = c.number_id AND r.contact_id = c.id AND r.blocked_at IS NULL
   AND r.sent_at < to_timestamp((c.opted_v >> 30) + 1)
   AND r.sent_at > to_timestamp(c.opted_v >> 30) - %(within)s::interval

@@ -137,7 +137,7 @@ async def _scheduled(app: App, tx: Tx, one: Campaign, now: datetime, memory: Mem
 async def _running(app: App, tx: Tx, one: Campaign, now: datetime, memory: Memory) -> timedelta | None:
     if memory.tallied.get(one.id, now) + TALLY_EVERY <= now or one.id not in memory.tallied:
         memory.tallied[one.id] = now
-        await following.blocks(tx, one.number_id)
+        await following.blocks(tx, one.number_id, now)
         if crossed := rules.crossed(one.stops_at, await service.tally_of(tx, one)):
             await service.stop(tx, one, crossed, now)
             return None

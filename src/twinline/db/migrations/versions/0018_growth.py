@@ -20,6 +20,9 @@ CREATE INDEX messages_beside ON messages (contact_id, number_id) WHERE type = 'r
 CREATE INDEX outbox_of_contact ON outbox (contact_id, number_id, id DESC);
 -- What was said about marketing lately.
 CREATE INDEX consents_said ON consents (number_id, at);
+-- Who told WhatsApp lately to stop marketing.
+DROP INDEX contacts_opted_out;
+CREATE INDEX contacts_opted_out ON contacts (number_id, opted_v) WHERE opted_out;
 -- An automation's newest conversations at a number.
 DROP INDEX runs_of_automation;
 CREATE INDEX runs_of_automation ON runs (automation_id, number_id, id DESC);
@@ -34,6 +37,8 @@ def downgrade() -> None:
     op.get_bind().exec_driver_sql(
         """
         DROP INDEX webhook_deliveries_taken, messages_beside, outbox_of_contact, consents_said, runs_of_automation;
+        DROP INDEX contacts_opted_out;
+        CREATE INDEX contacts_opted_out ON contacts (number_id, id) WHERE opted_out;
         CREATE INDEX runs_of_automation ON runs (organisation_id, automation_id, began_at DESC);
         """
     )
