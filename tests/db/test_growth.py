@@ -13,6 +13,7 @@ from twinline.app import App
 from twinline.automations import queries as automations
 from twinline.automations import views
 from twinline.campaigns import queries as campaigns
+from twinline.contacts import queries as contacts
 from twinline.mirror import queries as mirror
 from twinline.sending import outbox
 from twinline.webhooks_out import queries as webhooks
@@ -30,7 +31,7 @@ BAKERY = """
     INSERT INTO automations (organisation_id, name, position, draft, draft_at, made_at)
     SELECT 1, n, n, '{}', now(), now() FROM generate_series(1, 10) n;
 """
-# Three thousand of each, of a hundred people.
+# Thousands of each, most of them of a hundred people.
 STORED = {
     "messages": f"""
         INSERT INTO messages (number_id, wamid, contact_id, outgoing, version, at, type, text)
@@ -56,8 +57,8 @@ STORED = {
     """,
     "consents": f"""
         INSERT INTO consents (organisation_id, key, topic, at, granted, source, number_id)
-        SELECT 1, 'p:' || n, '', {AGO}, false, 'keyword', 1 FROM generate_series(1, 3000) n;
-        INSERT INTO identities SELECT 1, 'p:' || n, n FROM generate_series(1, 3000) n
+        SELECT 1, 'p:' || n, '', {AGO}, false, 'keyword', 1 FROM generate_series(1, 24000) n;
+        INSERT INTO identities SELECT 1, 'p:' || n, n FROM generate_series(1, 24000) n
     """,
     "webhook_deliveries": f"""
         INSERT INTO webhook_endpoints (organisation_id, url, types, secret, state_since, created_at)
@@ -110,6 +111,13 @@ OFTEN = [
     *(
         Asked(f"conversations {ids}", "runs", automations.runs_statement(RUNS | ids), RUNS | ids, 120, young=bool(ids))
         for ids in ({}, {"automation": 2}, {"automation": 10}, {"contact": 7})
+    ),
+    Asked(
+        "what two thousand said about marketing",
+        "consents",
+        contacts.CONSENTS,
+        {"organisation": 1, "number": 1, "topic": "news", "ids": list(range(1, 2001))},
+        30_000,
     ),
     Asked("what automations wrote", "outbox", automations.WRITTEN, {"number": 1, "ids": [7, 8]}, 40, by_key=True),
     Asked("who stopped marketing", "contacts", campaigns.BLOCKED, {**CHAT, "within": timedelta(days=3)}, 0),
