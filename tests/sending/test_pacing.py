@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.fixtures import wire
 from tests.fixtures.wire import Human
@@ -23,6 +24,8 @@ from tests.sending.conftest import RunningClock, Shop
 
 from twinline.db import Database
 from twinline.kit.clock import microseconds
+from twinline.meta import express
+from twinline.meta.graph import Graph
 from twinline.rules.budget import SECOND
 from twinline.sending import lane
 from twinline.sending.models import Lane
@@ -203,7 +206,7 @@ async def test_a_process_that_is_woken_late_does_not_catch_up_beyond_the_limit(
     start = lane._Drain._start
 
     def noting(self: lane._Drain, call: Any) -> Any:
-        began.append(self._spoke[-1])
+        began.append(self._passed[-1].at)
         if len(began) % 20 == 0:
             time.sleep(0.3)
         return start(self, call)
@@ -214,3 +217,35 @@ async def test_a_process_that_is_woken_late_does_not_catch_up_beyond_the_limit(
     assert busiest_second(began) <= 20
     assert all(began[n + 20] - began[n] >= SECOND + lane.ON_THE_WAY for n in range(40))
     assert await shop.value("SELECT count(*) FROM outbox WHERE state = 'sent'") == 60
+
+
+@pytest.mark.parametrize("customers", [0, 5])
+async def test_a_message_that_must_wait_for_a_connection_counts_from_when_it_leaves(
+    shop: Shop, clock: RunningClock, customers: int
+) -> None:
+    """Else those behind it, which find a connection, would come too close to it: 21 in a second at Meta."""
+    await queue(shop, 30, Lane.MARKETING)
+    passed: list[int] = []
+    calls = 0
+
+    async def distant(request: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await asyncio.sleep(0.3)
+            if customers:
+                spoken = [wire.text(f"wamid.C{n}", shop.seconds, "Hello?") for n in range(customers)]
+                await shop.hears(wire.inbound(Human("351930000001"), *spoken))
+                passed.extend([microseconds(clock.now())] * customers)
+        await request.extensions["trace"](express.LEAVES, {})
+        passed.append(microseconds(clock.now()))
+        return await shop.meta(request)
+
+    graph = Graph(httpx.AsyncClient(transport=httpx.MockTransport(distant)), "https://graph.test", "v26.0")
+    lanes = lane.Lanes(replace(shop.app, graph=graph))
+    listening = asyncio.create_task(lanes.listen())
+    await lanes.drain(shop.number_id)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    assert len(passed) == 30 + customers
+    assert busiest_second(passed) <= 20

@@ -19,6 +19,7 @@ import httpx
 
 IDLE_FOR = 5.0  # seconds that a connection is kept for the next request
 LARGEST = 1 << 20  # bytes of an answer; Meta's are a few hundred
+LEAVES = "http11.send_request_headers.started"  # of httpx's "trace" extension; here the only event
 
 Origin = tuple[str, str, int]
 Header = tuple[bytes, bytes]
@@ -36,6 +37,8 @@ class Express(httpx.AsyncBaseTransport):
         limits = request.extensions.get("timeout", {})
         connection = self._waiting(_origin(request.url)) or await self._connect(request.url, limits.get("connect"))
         try:
+            if trace := request.extensions.get("trace"):
+                await trace(LEAVES, {})
             async with asyncio.timeout(limits.get("read")):
                 answer = await connection.ask(await _written(request))
         except TimeoutError:

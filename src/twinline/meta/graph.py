@@ -16,7 +16,7 @@ users). So this client refuses, whoever asks.
 
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -25,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import msgspec
 
+from twinline.meta import express
 from twinline.rules import outcomes
 from twinline.rules.outcomes import Outcome
 
@@ -391,10 +392,26 @@ class Graph:
 
     # Messages -------------------------------------------------------------------------------------------
 
-    async def send_message(self, phone_number_id: str, body: Mapping[str, Any], *, token: str) -> Sent:
-        """Sends one message; `body` is Meta's, with `to` or `recipient` and `biz_opaque_callback_data`."""
-        answer = await self.post(
-            f"{phone_number_id}/messages", token=token, json={"messaging_product": "whatsapp", **body}
+    async def send_message(
+        self, phone_number_id: str, body: Mapping[str, Any], *, token: str, leaves: Callable[[], None] | None = None
+    ) -> Sent:
+        """Sends one message; `body` is Meta's, with `to` or `recipient` and `biz_opaque_callback_data`.
+
+        `leaves` is called when it goes on its way: a connection may have to be made first.
+        """
+
+        async def trace(event: str, _: object) -> None:
+            if leaves is not None and event == express.LEAVES:
+                leaves()
+
+        answer = self._object(
+            await self._call(
+                "POST",
+                f"{phone_number_id}/messages",
+                token,
+                json={"messaging_product": "whatsapp", **body},
+                extensions={"trace": trace},
+            )
         )
         message = _first(answer, "messages")
         contact = _first(answer, "contacts")
@@ -549,6 +566,7 @@ class Graph:
         files: Mapping[str, tuple[str, bytes, str]] | None = None,
         content: bytes | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
+        extensions: Mapping[str, Any] = MappingProxyType({}),
     ) -> bytes:
         """One request, and the body of a good answer. Nothing in `secrets`, nor the token, is ever quoted."""
         path = path.strip("/")
@@ -566,6 +584,7 @@ class Graph:
                 content=content,
                 data=data,
                 files=files,
+                extensions=dict(extensions),
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             failure = _unanswered(error, method)

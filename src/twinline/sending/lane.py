@@ -18,9 +18,10 @@ also finds a place among the calls under way when a slow Graph has taken all tha
 file when theirs are going up. Drains listen (``ears``), so a reply is found when it is written.
 
 **Twenty arrive, not only leave.** Instants are a little further apart than 50 ms, and no send begins before a second
-and some have passed since the twentieth before it, however late this process was woken. What customers write while
-instants are in hand goes first: it is heard of as it is committed, and what wasn't said yet moves back behind it. A
-customer's message that is still on its way here when we speak can't be known; Meta may then find 21 in a second.
+and some have passed since the twentieth message before it, in or out, however late this process was woken. A message
+for which a connection had to be made first counts from when it left over it. What customers write while instants are
+in hand goes first: it is heard of as it is committed, and what wasn't said yet moves back behind it. A customer's
+message that is still on its way here when we speak can't be known; Meta may then find 21 in a second.
 
 **Too fast is nobody's failure.** 130429 silences the number for a moment; what was reserved but not said goes back,
 what was refused is tried again without counting, and the number comes back at half speed and ever more carefully
@@ -114,6 +115,13 @@ class Round:
     tat: int = 0
     again_at: datetime | None = None
     silent: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Passing:
+    """A message, ours or a customer's: ``at`` is when it passed, in microseconds, as far as is known."""
+
+    at: int = 0
 
 
 class Lanes:
@@ -314,7 +322,7 @@ class _Drain:
         self._calls = 0
         self._under_way: set[asyncio.Task[None]] = set()
         self._asked: tuple[int, int] = (0, 0)  # who was asked for last, and when
-        self._spoke: deque[int] = deque([0] * LIMIT, LIMIT)  # when the last sends began, in microseconds
+        self._passed = deque([_Passing()] * LIMIT, LIMIT)  # the last of the number's messages, in and out
         self._turned = asyncio.Event()  # for the speaker
         self._news = asyncio.Event()  # for the planner
         self._called = False  # somebody has written a message
@@ -337,7 +345,9 @@ class _Drain:
         if charge is None:
             self._called = True
             self._news.set()
-        elif charge.tat > self._tat:  # not known from the last plan
+            return
+        self._passed.extend([_Passing(max(charge.moment, self._passed[-1].at))] * min(charge.messages, LIMIT))
+        if charge.tat > self._tat:  # not known from the last plan
             self._move_back(THROUGHPUT.give_way(self._instants, charge.moment, charge.messages))
             self._tat = charge.tat
 
@@ -415,7 +425,7 @@ class _Drain:
                 await self._turned.wait()
                 continue
             now = microseconds(self._app.clock.now())
-            wait = max(self._instants[0], self._spoke[-1] + BREATH, self._spoke[0] + SECOND + ON_THE_WAY) - now
+            wait = max(self._instants[0], self._passed[-1].at + BREATH, self._passed[0].at + SECOND + ON_THE_WAY) - now
             if wait <= LAST_LOOK and not self._is_asked(self._rows[0], now):
                 await self._ask(self._rows[0])
                 continue
@@ -424,9 +434,10 @@ class _Drain:
                 continue
             row = self._rows.pop(0)
             self._instants.popleft()
-            self._spoke.append(now)
+            passing = _Passing(now)
+            self._passed.append(passing)
             self._calls += 1
-            self._start(self._send(row, now)).add_done_callback(self._called_back)
+            self._start(self._send(row, passing)).add_done_callback(self._called_back)
             if len(self._rows) <= AHEAD:
                 self._news.set()
 
@@ -465,11 +476,17 @@ class _Drain:
             self._broken = self._broken or error
         self._news.set()
 
-    async def _send(self, row: Outgoing, spoken: int) -> None:
+    async def _send(self, row: Outgoing, passing: _Passing) -> None:
+        def leaves() -> None:
+            if passing in self._passed:
+                self._passed.remove(passing)
+            passing.at = microseconds(self._app.clock.now())
+            self._passed.append(passing)
+
         try:
             token = self._unsealed()
             sent = await self._app.graph.send_message(
-                self._line.phone_number_id, compose.body(self._number_id, row), token=token
+                self._line.phone_number_id, compose.body(self._number_id, row), token=token, leaves=leaves
             )
         except VaultError as error:
             await self._settle(row, "failed", text=str(error))
@@ -477,7 +494,7 @@ class _Drain:
             if error.ambiguous:
                 await self._settle(row, "in_doubt", text=error.outcome.says)
             else:
-                await self._refused(row, error, spoken)
+                await self._refused(row, error, passing.at)
         else:
             await self._settle(row, "sent", wamid=sent.wamid)
 
