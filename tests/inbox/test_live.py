@@ -10,6 +10,7 @@ from tests.fixtures import plans
 from tests.fixtures.patience import PATIENCE, comes
 
 from twinline.app import App
+from twinline.db import as_json
 from twinline.inbox import live as live_module
 from twinline.inbox.live import Live
 from twinline.mirror import events, turn
@@ -29,6 +30,16 @@ async def tell(shop: Any, *chats: int) -> None:
     async with shop.app.db.transaction() as tx:
         await turn.take(tx, [shop.number_id])
         await events.publish(tx, {shop.number_id: {"chats": list(chats)}}, shop.now)
+
+
+async def tell_silently(shop: Any, chat: int) -> None:
+    """As ``events.publish`` does, but without its notice."""
+    async with shop.app.db.transaction() as tx:
+        await tx.execute("UPDATE numbers SET event_seq = event_seq + 1 WHERE id = %s", (shop.number_id,))
+        await tx.execute(
+            "INSERT INTO events SELECT id, event_seq, %s, %s::jsonb FROM numbers WHERE id = %s",
+            (shop.now, as_json({"chats": [chat]}), shop.number_id),
+        )
 
 
 class Stream:
@@ -127,14 +138,29 @@ async def test_a_lost_notice_only_delays(shop: Any, live: Live, monkeypatch: pyt
     await tell(shop, 0)  # wakes the pump, which then sleeps by the shorter measure
     assert (await news)["chats"] == [0]
     news = asyncio.create_task(stream.soon())
-    async with shop.app.db.transaction() as tx:  # as events.publish does, but without its notice
-        await tx.execute("UPDATE numbers SET event_seq = event_seq + 1 WHERE id = %s", (shop.number_id,))
-        await tx.execute(
-            "INSERT INTO events SELECT id, event_seq, %s, '{\"chats\": [5]}' FROM numbers WHERE id = %s",
-            (shop.now, shop.number_id),
-        )
+    await tell_silently(shop, 5)
     assert (await news)["chats"] == [5]
     await stream.close()
+
+
+async def test_a_lost_notice_only_delays_also_while_notices_of_others_come_without_end(
+    shop: Any, another_shop: Any, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "SWEEP", 0.5)  # longer than a notice takes
+    other = await another_shop("Somebody else")
+    streams = [Stream(live, watched, f"{watched.number_id}:0") for watched in (shop, other)]
+    for stream, watched in zip(streams, (shop, other), strict=True):
+        first = asyncio.create_task(stream.soon())
+        await comes(lambda watched=watched: watched.number_id in live._subscribers)
+        await tell(watched, 0)
+        await first
+    news = asyncio.create_task(streams[0].soon())
+    await tell_silently(shop, 5)
+    while not news.done():
+        await tell(other, 1)
+    assert (await news)["chats"] == [5]
+    for stream in streams:
+        await stream.close()
 
 
 async def cut(app: App) -> int:

@@ -142,11 +142,14 @@ class Live:
 
     async def _pump(self) -> None:
         """Reads what is new and hands it round. Notices that come meanwhile are one more round, not one each."""
+        now = asyncio.get_running_loop().time
+        swept = now()
         while True:
-            try:
-                await asyncio.wait_for(self._due.wait(), SWEEP)
-            except TimeoutError:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), swept + SWEEP - now())
+            if now() >= swept + SWEEP:  # also where notices never cease
                 self._look(self._heads)
+                swept = now()
             self._due.clear()
             numbers, self._told = self._told, set()
             try:
