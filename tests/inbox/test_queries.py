@@ -138,6 +138,20 @@ async def test_words_are_found_whether_they_are_common_or_rare(
     assert [text] in as_rare
 
 
+async def test_a_word_is_found_over_all_history_also_where_postgresql_takes_it_for_common(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts words now and then, and guesses in between."""
+    monkeypatch.setattr(queries, "COMMON", 10)
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    await shop.write(*(shop.row(ana, f"tarta {n}", ago=n) for n in range(200)))
+    await shop.execute("ANALYZE messages")
+    await shop.execute("UPDATE messages SET text = 'pan' WHERE text <> 'tarta 199'")
+    async with shop.app.db.transaction() as tx:
+        found, more = await queries.hits(tx, shop.number_id, "tarta")
+    assert ([hit.text for hit in found], more) == (["tarta 199"], False)
+
+
 async def test_people_are_found_by_name_phone_and_username(shop: Any) -> None:
     await shop.say(await shop.contact("34600111222", profile_name="Ana 100%"), "hola")
     await shop.say(await shop.contact("5511912345678", book_name="Bruno"), "oi")

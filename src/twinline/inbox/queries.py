@@ -244,21 +244,28 @@ async def hits(
         return [], False
     at, wamid = before or (None, "")
     params = {**asked, "number": number_id, "at": at, "id": wamid, "limit": HITS_PAGE, "common": COMMON}
-    if await _is_rare(tx, params):
+    recent = await tx.all(Hit, RECENT + HITS, params) if await _seems_common(tx, params) else []
+    if len(recent) < HITS_PAGE and await _is_rare(tx, params):
         found = await tx.all(Hit, FOUND + HITS, params)
         return found, len(found) == HITS_PAGE
-    return await tx.all(Hit, RECENT + HITS, params), False
+    return recent or await tx.all(Hit, RECENT + HITS, params), False
+
+
+async def _seems_common(tx: Tx, params: Mapping[str, object]) -> bool:
+    """Whether the planner takes these words for so common that they needn't be counted.
+
+    It has counted the commonest words, once; of others it guesses too much, so only far above the limit its word is
+    taken, and only if the newest chats are full of them.
+    """
+    [[[plan]]] = await tx.rows(f"EXPLAIN (FORMAT JSON) SELECT {MATCHES}", params)
+    return bool(plan["Plan"]["Plan Rows"] > 4 * COMMON)
 
 
 async def _is_rare(tx: Tx, params: Mapping[str, object]) -> bool:
     """Whether all messages with these words can be sorted by time within the patience of whoever types.
 
-    The index knows no numbers, so a word that only others use much is common here too. The planner has counted how
-    common the commonest words are; of others it guesses too much, so only far above the limit its word is taken.
+    The index knows no numbers, so a word that only others use much is common here too.
     """
-    [[[plan]]] = await tx.rows(f"EXPLAIN (FORMAT JSON) SELECT {MATCHES}", params)
-    if plan["Plan"]["Plan Rows"] > 4 * COMMON:
-        return False
     try:
         async with tx.connection.transaction():
             await tx.execute(PATIENCE)
