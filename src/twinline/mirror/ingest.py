@@ -84,7 +84,9 @@ def read(body: bytes, heavy_from: int) -> Arrival:
 
 async def ingest(app: App, tx: Tx, arrivals: Sequence[Arrival], followers: Sequence[Follower], now: datetime) -> None:
     """Archives the bodies and folds the light ones. The caller commits."""
-    unique = {arrival.digest: arrival for arrival in arrivals}
+    unique: dict[bytes, Arrival] = {}
+    for arrival in arrivals:
+        unique.setdefault(arrival.digest, arrival)  # of repeats the first says what became of the body
     readable = [arrival for arrival in unique.values() if arrival.parsed is not None]
     claiming = _claim(tx, (event for a in readable if a.parsed for event in a.parsed.events))
     archived = _archive(tx, list(unique.values()), now)
