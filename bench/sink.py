@@ -105,7 +105,10 @@ async def _post(free: asyncio.Queue[common.Client], number: str, statuses: list[
     }
     begun = time.perf_counter()
     client = await free.get()
-    assert await client.send(common.request(common.envelope(value))) == 200
+    try:
+        assert await client.send(common.request(common.envelope(value))) == 200
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return  # the platform was stopped: these stay unposted
     free.put_nowait(client)
     _reported["unposted"] -= len(statuses)
     _reported["ms"].append((time.perf_counter() - begun) * 1000)
