@@ -108,7 +108,7 @@ def world(business: Business) -> list[Json]:
 def test_two_databases_that_know_the_same_print_the_same_bytes(
     operator: Operator, database_server: str, tmp_path: Path
 ) -> None:
-    """One is told before the number is there, twice in Meta's order; the other in disorder, thrice, beside another one."""
+    """One is told before the number is there, twice in order; the other in disorder, thrice, beside another number."""
     folder = tmp_path / "bodies"
     (folder / "later").mkdir(parents=True)
     bodies = [wire.body(webhook) for webhook in world(BAKERY)]
