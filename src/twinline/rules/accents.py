@@ -43,8 +43,11 @@ def pattern(text: str) -> str:
 
 
 def contains(text: str) -> str:
-    """The SQL of it: whether the text, an expression, contains what was typed; with ``typed`` for parameters."""
-    return f"""CASE WHEN octet_length({text}) = length({text}) THEN strpos(lower({text}), %(bare)s) > 0
+    """The SQL of it: whether the text, an expression, contains what was typed; with ``typed`` for parameters.
+
+    In no database's own language: to Turkish the small I isn't i.
+    """
+    return f"""CASE WHEN octet_length({text}) = length({text}) THEN strpos(lower({text} COLLATE "C"), %(bare)s) > 0
             ELSE {text} ~ %(pattern)s END"""
 
 
