@@ -34,6 +34,19 @@ SELECT %(number)s, %(organisation)s, a.id, 1, %(contact)s, 'ended', '', '{}', %(
 """
 
 
+# Twinline can't be reached for what stands further down, or up.
+AWAY = """
+const asked = fetch;
+window.away = true;
+window.refused = 0;
+window.fetch = (address, options) => {
+  if (!away || !String(address).includes("before=")) return asked(address, options);
+  refused += 1;
+  return Promise.reject(new TypeError("away"));
+};
+"""
+
+
 @pytest.fixture
 async def page(app: App, shop: Any, seen_by: Any, site: Any, chromium: Browser) -> AsyncIterator[Page]:
     live = Live(app)
@@ -156,6 +169,27 @@ async def test_the_history_comes_in_above_to_its_beginning(shop: Any, page: Page
     scrolled_to_the_beginning = "() => { scroller.scrollTop = -1e6; return !document.querySelector('#older') }"
     await page.wait_for_function(scrolled_to_the_beginning)
     await expect(page.locator(".bubble .text")).to_have_text([f"line {n}" for n in range(130)])
+
+
+async def test_what_could_not_be_loaded_is_asked_for_again_and_said_once(shop: Any, page: Page) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    others = [await shop.contact(f"346002{n:05}", profile_name=f"Person {n}") for n in range(50)]
+    await shop.write(*[shop.row(ana, f"line {n}", ago=10_000 - n * 100) for n in range(60)])
+    await shop.write(*[shop.row(other, "hola", ago=20_000 + n) for n, other in enumerate(others)])
+    await page.clock.install()
+    await page.add_init_script(AWAY)
+    await page.goto(f"/inbox/{shop.number_id}/{ana}")
+    await page.evaluate("scroller.scrollTop = -1e6; rows.scrollTop = 1e6")
+    toast = page.locator(".toast", has_text="can't be reached")
+    await page.wait_for_function("() => window.refused >= 2")
+    await expect(toast).to_have_count(1)
+    await page.clock.fast_forward(3100)
+    await page.wait_for_function("() => window.refused >= 4")
+    await expect(toast).to_have_count(1)
+    await page.evaluate("window.away = false")
+    await page.clock.fast_forward(3100)
+    await expect(page.locator(".bubble .text", has_text="line 0")).to_be_attached()
+    await expect(page.locator("#rows .chat")).to_have_count(51)
 
 
 async def test_an_answer_and_a_reaction_name_the_message_that_they_are_about(shop: Any, page: Page) -> None:

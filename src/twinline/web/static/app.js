@@ -2,8 +2,10 @@
 
 import "./times.js";
 
+/** What is said again while it stands there stands there once. */
 export function toast(text, tone = "") {
   const region = document.getElementById("toasts");
+  for (const said of [...region.children]) if (said.textContent === text) said.remove();
   const note = document.createElement("div");
   note.className = `toast ${tone}`;
   note.textContent = text;

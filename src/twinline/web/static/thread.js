@@ -179,7 +179,9 @@ export class Thread {
         this.scrolled();
       } catch (error) {
         toast(error.message, "danger");
-        setTimeout(() => delete target.dataset.busy, 3000);
+        delete target.dataset.busy;
+        this.sight.unobserve(target);
+        setTimeout(() => target.isConnected && this.sight.observe(target), 3000);
       }
     }
   }
