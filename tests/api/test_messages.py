@@ -298,6 +298,7 @@ async def test_what_only_the_phone_can_do_names_the_phone(program: Program, kind
     feature = capabilities.refused(kind)
     assert feature is not None
     assert (told["code"], told["message"]) == (f"capability.{feature.id}", feature.error)
+    assert told["what_to_do"] == feature.what_to_do
 
 
 async def test_a_closed_window_is_refused_with_its_reason(program: Program) -> None:

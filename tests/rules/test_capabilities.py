@@ -26,7 +26,7 @@ from twinline.rules.capabilities import Api, Phone, features, refused
 def test_what_the_api_cant_do_names_the_phone_as_the_place(feature: str) -> None:
     line = refused(feature)
     assert line is not None
-    assert "use the phone" in (line.error or "")
+    assert "phone" in (line.what_to_do or "")
 
 
 @pytest.mark.parametrize("feature", ["chats", "media", "templates", "history", "never heard of"])
@@ -50,6 +50,7 @@ def test_every_line_has_a_sentence_for_each_side_and_a_source() -> None:
 
 def test_a_line_has_an_error_exactly_when_the_api_says_no() -> None:
     assert all((line.error is not None) == (line.api is Api.NO) for line in features())
+    assert all((line.error is None) == (line.what_to_do is None) for line in features())
 
 
 def test_no_feature_is_listed_twice() -> None:

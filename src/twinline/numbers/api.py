@@ -100,6 +100,7 @@ class Feature(Out):
     api: str = Field(description="yes, partly or no")
     api_says: str
     error: str | None = Field(description="What is answered to those who ask for it here.")
+    what_to_do: str | None = Field(description="What they can do instead.")
     source: str
     date: date
     confidence: str

@@ -1,7 +1,7 @@
 """What the phone keeps and what the API can do: one matrix, read by the page, the API and the checks alike.
 
 The matrix is `capabilities.toml`, with source and date for every line. A feature that the API can't do has
-the sentence that a person gets who asks for it, and that sentence names the place where it can be done.
+what a person is told who asks for it: that it can't be done here, and where it can.
 """
 
 import tomllib
@@ -40,8 +40,8 @@ class Confidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One line of the matrix. `error` is set exactly when `api` is NO; `date` is when the source was
-    written; `also` are other names of it.
+    """One line of the matrix. `error` and `what_to_do` are set exactly when `api` is NO; `date` is when the
+    source was written; `also` are other names of it.
     """
 
     id: str
@@ -52,6 +52,7 @@ class Feature:
     api: Api
     api_says: str
     error: str | None
+    what_to_do: str | None
     source: str
     date: date
     confidence: Confidence
@@ -72,6 +73,7 @@ def features() -> tuple[Feature, ...]:
             api=Api(line["api"]),
             api_says=line["api_says"],
             error=line.get("error"),
+            what_to_do=line.get("what_to_do"),
             source=sources[line["source"]]["name"],
             date=sources[line["source"]]["date"],
             confidence=Confidence(line["confidence"]),
@@ -81,8 +83,8 @@ def features() -> tuple[Feature, ...]:
 
 
 def refused(name: str) -> Feature | None:
-    """The feature of this id, or whatever programs call it, if it can't be had through the API: its `error` says why
-    and where it can. None if it can, or isn't in the matrix.
+    """The feature of this id, or whatever programs call it, if it can't be had through the API: its `error` and
+    `what_to_do` say so, and where it can. None if it can, or isn't in the matrix.
     """
     feature = _by_name().get(name)
     return feature if feature is not None and feature.error is not None else None

@@ -91,8 +91,7 @@ def _capability(attempt: Attempt, _: Standing) -> Refusal | None:
     for name in features:
         feature = capabilities.refused(name)
         if feature is not None:
-            told = feature.error or ""
-            return Refusal(f"capability.{feature.id}", told, "Do it in the WhatsApp Business app on the phone.")
+            return Refusal(f"capability.{feature.id}", feature.error or "", feature.what_to_do or "")
     return None
 
 
