@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import json
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -51,6 +52,11 @@ def plain_settings(data: Path | None, **values: Any) -> Settings:
             for one in error.errors(include_input=False)
         )
         raise OperatorError(f"A setting can't be used. {wrong}. Correct it in the environment.") from None
+
+
+def as_json(value: Any) -> str:
+    """What a command prints as JSON: for programs, and for people, who read Café as Café."""
+    return json.dumps(value, default=lambda moment: moment.isoformat(), ensure_ascii=False, indent=2)
 
 
 async def organisation(app: App, organisation_id: int | None) -> int:

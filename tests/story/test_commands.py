@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import typer
 from tests.fixtures import wire
@@ -61,7 +62,11 @@ def test_a_number_is_added_listed_and_shown_however_it_is_written(operator: Oper
     assert operator.does("number", "add", *OFFLINE) == "Number 1 added.\n"
     assert operator.does("number", "add", *OFFLINE) == "Number 1 added.\n"
     assert operator.does("number", "list").split() == ["1", "+351210007788", "connected"]
-    shown = json.loads(operator.does("number", "show", "+351 210 007 788"))
+    with psycopg.connect(operator.env["DATABASE_URL"]) as connection:
+        connection.execute("UPDATE numbers SET verified_name = 'Café Zoë'")
+    printed = operator.does("number", "show", "+351 210 007 788")
+    assert '"verified_name": "Café Zoë"' in printed, "people read it, too"
+    shown = json.loads(printed)
     assert (shown["phone_number_id"], shown["state"]) == (BAKERY.phone_number_id, "connected")
     assert (shown["has_token"], "token" in shown) == (False, False)
 

@@ -202,7 +202,7 @@ async def _changed(
 @automation_cli.command("schema")
 def schema_() -> None:
     """Print the JSON Schema of definitions, for editors that complete and check YAML."""
-    typer.echo(json.dumps(schema.json_schema(), indent=2))
+    typer.echo(shell.as_json(schema.json_schema()))
 
 
 # --- conversations ----------------------------------------------------------------------------------------------------

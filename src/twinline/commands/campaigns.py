@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
@@ -352,7 +351,7 @@ async def _list(settings: Settings, organisation: int | None) -> list[views.List
 @campaign_cli.command("show")
 def show(campaign: Id, data: Data = None) -> None:
     """Show a campaign and its results, as JSON."""
-    typer.echo(json.dumps(shell.run(_show, shell.settings(data), campaign), indent=2))
+    typer.echo(shell.as_json(shell.run(_show, shell.settings(data), campaign)))
 
 
 async def _show(settings: Settings, campaign_id: int) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """``twinline number``."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -84,7 +83,7 @@ def number_show(number: Annotated[str, typer.Argument(help="Its id here, or Meta
     }
     shown["has_token"] = found.token is not None
     shown["phone_pause_seconds"] = found.phone_pause.total_seconds()
-    typer.echo(json.dumps(shown, default=lambda value: value.isoformat(), indent=2))
+    typer.echo(shell.as_json(shown))
 
 
 async def _numbers(settings: Settings) -> list[Number]:
