@@ -33,7 +33,9 @@ SENT_AS = ("document", "voice", "sticker")
 
 @cli.command()
 def send(
-    to: Annotated[str, typer.Argument(help="Phone number with country code, or a business-scoped user id.")],
+    to: Annotated[
+        str, typer.Argument(help="The customer: a phone number with country code, a user id, or contact:12.")
+    ],
     text: Annotated[str, typer.Argument(help="What to say; with --media the caption.")] = "",
     number: Annotated[str, typer.Option(help="The number that speaks: its id here, or Meta's.")] = "",
     media: Annotated[Path | None, typer.Option(help="A file to send.", exists=True, dir_okay=False)] = None,
