@@ -155,8 +155,16 @@ async def test_a_quiet_phone_and_an_ending_token_are_told_in_time(office: Office
     now = office.clock.now()
     async with office.app.db.transaction() as tx:
         await tx.execute(
-            "UPDATE numbers SET phone_seen_at = %s, token_expires_at = %s WHERE id = %s",
-            (now - timedelta(days=12), now + timedelta(days=3), number.id),
+            "UPDATE numbers SET phone_seen_at = %s, connected_at = %s, token_expires_at = %s WHERE id = %s",
+            (now - timedelta(days=12), now - timedelta(days=30), now + timedelta(days=3), number.id),
         )
     titles = [banner.title for banner in words.banners(await office.number(number.id), now)]
     assert titles == ["The phone hasn't been seen for 12 days", "The token expires within a week"]
+
+
+async def test_a_phone_that_has_just_confirmed_the_connection_anew_isnt_called_quiet(office: Office) -> None:
+    number = await office.connect()
+    now = office.clock.now()
+    async with office.app.db.transaction() as tx:
+        await tx.execute("UPDATE numbers SET phone_seen_at = %s WHERE id = %s", (now - timedelta(days=30), number.id))
+    assert words.banners(await office.number(number.id), now) == []

@@ -79,7 +79,8 @@ def banners(number: Number, now: datetime) -> list[Banner]:
         page = f"/numbers/connect?phone=%2B{number.display_phone}"
         again = (page, "Connect again") if number.state == Connection.DISCONNECTED else ("", "")
         found.append(Banner(tone, because.says, because.do, *again))
-    quiet = now - (number.phone_seen_at or now)
+    # Connecting is confirmed on the phone, or at Meta: what it wrote before that tells nothing of its silence.
+    quiet = now - max(number.phone_seen_at or now, number.connected_at or now)
     if number.state == Connection.CONNECTED and quiet > QUIET_PHONE:
         says = (
             "WhatsApp ends the connection after about 14 days without use. Open the WhatsApp Business app on the phone."
