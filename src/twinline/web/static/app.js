@@ -21,7 +21,7 @@ export function fragment(html) {
   return template.content;
 }
 
-/** Fetches HTML from us. Throws with a sentence that a person can read. */
+/** Fetches HTML from us. Throws with a sentence that a person can read; its ``status`` is 0 where no answer came. */
 export async function ask(address, options = {}) {
   let response;
   try {
@@ -31,7 +31,7 @@ export async function ask(address, options = {}) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("Twinline can't be reached. Check your connection.", { cause: error });
+    throw Object.assign(new Error("Twinline can't be reached. Check your connection.", { cause: error }), { status: 0 });
   }
   if (response.status === 401) location.reload();
   const text = await response.text();
@@ -44,12 +44,23 @@ export async function ask(address, options = {}) {
   return { text, response };
 }
 
+/** Whether the same may succeed in a moment. What an event has told of is told once, so it is asked for until then. */
+export const passes = ({ status }) => status === 0 || status >= 500;
+export const AGAIN = 3000;
+
 /** Whether somebody is at a field of this, or has left something in one. */
 export function filledIn(part) {
   const first = (options) => Math.max(0, [...options].findIndex((one) => one.defaultSelected));
   const changed = (field) => (field.options ? field.selectedIndex !== first(field.options) : field.value !== field.defaultValue);
   const fields = [...part.querySelectorAll("input:not([type=hidden]), select, textarea")];
   return fields.some((field) => field === document.activeElement || changed(field));
+}
+
+/** A part that couldn't be drawn anew when something happened. */
+function tellAgain({ requestConfig: { elt, triggeringEvent } }) {
+  const { type = "", detail } = triggeringEvent ?? {};
+  const hearer = type.startsWith("live:") ? document.body : type === "refresh" && elt;
+  if (hearer) setTimeout(() => hearer.dispatchEvent(new CustomEvent(type, { detail })), AGAIN);
 }
 
 // A part that keeps itself fresh waits while somebody writes in it.
@@ -59,9 +70,13 @@ document.body.addEventListener("htmx:beforeRequest", (event) => {
 });
 
 document.body.addEventListener("toast", (event) => toast(event.detail.value));
-document.body.addEventListener("htmx:sendError", () => toast("Twinline can't be reached. Check your connection.", "danger"));
+document.body.addEventListener("htmx:sendError", (event) => {
+  toast("Twinline can't be reached. Check your connection.", "danger");
+  tellAgain(event.detail);
+});
 document.body.addEventListener("htmx:responseError", (event) => {
   const { status } = event.detail.xhr;
+  if (passes({ status })) tellAgain(event.detail);
   // A session that ended answers with the log-in page or 401: show it instead of swapping it into a corner.
   if (status === 401) location.reload();
   else toast(status === 404 ? "That isn't there any more." : `That didn't work (${status}). Try again.`, "danger");

@@ -1,6 +1,6 @@
 // The inbox as a whole: moving between chats, the list, the live stream, the unread count.
 
-import { ask, fragment, toast } from "./app.js";
+import { AGAIN, ask, fragment, passes, toast } from "./app.js";
 import { announce, listen } from "./live.js";
 import { localise } from "./times.js";
 import { Thread } from "./thread.js";
@@ -89,13 +89,8 @@ addEventListener("twinline:goto", (event) => open(event.detail));
 // ---- the list ------------------------------------------------------------------------------------------------------
 
 async function list(address) {
-  try {
-    const { text, response } = await ask(address);
-    return { content: fragment(text), response };
-  } catch (error) {
-    toast(error.message, "danger");
-    return null;
-  }
+  const { text, response } = await ask(address);
+  return { content: fragment(text), response };
 }
 
 const query = (extra = {}) =>
@@ -106,12 +101,16 @@ let drawn = 0;
 /** The first page of the list, as filter and search say. */
 async function redraw() {
   const mine = ++drawn;
-  const got = await list(`${base}/rows?${query()}`);
-  if (!got || mine !== drawn) return;
-  rows.replaceChildren(got.content);
-  rows.scrollTop = 0;
-  count(got.response);
-  settle();
+  try {
+    const got = await list(`${base}/rows?${query()}`);
+    if (mine !== drawn) return;
+    rows.replaceChildren(got.content);
+    rows.scrollTop = 0;
+    count(got.response);
+    settle();
+  } catch (error) {
+    toast(error.message, "danger");
+  }
 }
 
 function settle() {
@@ -126,17 +125,18 @@ const sight = new IntersectionObserver(
     if (!more) return;
     sight.unobserve(more);
     more.dataset.busy = "yes";
-    const got = await list(`${more.dataset.more}&current=${thread?.contact ?? 0}`);
-    if (!more.isConnected) return;
-    if (!got) {
+    try {
+      const got = await list(`${more.dataset.more}&current=${thread?.contact ?? 0}`);
+      if (!more.isConnected) return;
+      // A chat that moved up meanwhile stands in the list already.
+      for (const row of got.content.querySelectorAll(".chat[id]")) if (document.getElementById(row.id)) row.remove();
+      more.replaceWith(got.content);
+      settle();
+    } catch (error) {
+      toast(error.message, "danger");
       delete more.dataset.busy;
-      setTimeout(() => sight.observe(more), 3000);
-      return;
+      if (passes(error)) setTimeout(() => sight.observe(more), AGAIN);
     }
-    // A chat that moved up meanwhile stands in the list already.
-    for (const row of got.content.querySelectorAll(".chat[id]")) if (document.getElementById(row.id)) row.remove();
-    more.replaceWith(got.content);
-    settle();
   },
   { root: rows, rootMargin: "600px" },
 );
@@ -191,14 +191,18 @@ async function flush() {
     } else {
       place(await list(`${base}/rows?${query({ ids })}`), ids);
     }
-  } finally {
-    busy = false;
-    refresh([]);
+  } catch (error) {
+    toast(error.message, "danger");
+    if (passes(error)) {
+      for (const id of ids) changed.add(id);
+      soonest = performance.now() + AGAIN;
+    }
   }
+  busy = false;
+  refresh([]);
 }
 
 function place(got, asked) {
-  if (!got) return;
   const fresh = [...got.content.querySelectorAll(".chat[id]")];
   const names = new Set(fresh.map((row) => row.id));
   const focused = document.activeElement?.closest?.(".chat")?.id;

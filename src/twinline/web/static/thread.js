@@ -1,6 +1,6 @@
 // One open chat: its bubbles, in order whatever comes when; where the reader is; what hangs on a bubble.
 
-import { ask, filledIn, fragment, toast } from "./app.js";
+import { AGAIN, ask, filledIn, fragment, passes, toast } from "./app.js";
 import { Composer } from "./composer.js";
 import { voices } from "./media.js";
 import "./js/countdown.js";
@@ -181,7 +181,7 @@ export class Thread {
         toast(error.message, "danger");
         delete target.dataset.busy;
         this.sight.unobserve(target);
-        setTimeout(() => target.isConnected && this.sight.observe(target), 3000);
+        if (passes(error)) setTimeout(() => target.isConnected && this.sight.observe(target), AGAIN);
       }
     }
   }
@@ -220,21 +220,25 @@ export class Thread {
     this.fetching = true;
     this.wanted = { wamid: new Set(), outbox: new Set() };
     try {
-      const asked = [...outbox];
-      const names = [...wamid];
-      while (names.length || asked.length) {
-        const ids = asked.splice(0, 50);
-        const query = new URLSearchParams({ wamid: names.splice(0, 50), outbox: ids });
-        const { text } = await ask(`${this.address}/messages?${query}`);
+      while (wamid.size || outbox.size) {
+        const names = [...wamid].slice(0, 50);
+        const ids = [...outbox].slice(0, 50);
+        const { text } = await ask(`${this.address}/messages?${new URLSearchParams({ wamid: names, outbox: ids })}`);
         if (this.off.signal.aborted) return;
         this.take(fragment(text), ids);
+        for (const name of names) wamid.delete(name);
+        for (const id of ids) outbox.delete(id);
       }
     } catch (error) {
       toast(error.message, "danger");
-    } finally {
-      this.fetching = false;
-      if (!this.off.signal.aborted) this.fetch();
+      if (passes(error)) {
+        for (const name of wamid) this.wanted.wamid.add(name);
+        for (const id of outbox) this.wanted.outbox.add(id);
+        await new Promise((done) => setTimeout(done, AGAIN));
+      }
     }
+    this.fetching = false;
+    if (!this.off.signal.aborted) this.fetch();
   }
 
   /** ``asked``: outbox ids; one that isn't answered has become a message (or was cancelled). */
@@ -259,7 +263,7 @@ export class Thread {
   }
 
   /** Head, floor and window, drawn anew. Coalesced: they change rarely and matter little to the millisecond. */
-  state() {
+  state(pause = 250) {
     if (this.stating) return;
     this.stating = setTimeout(async () => {
       this.stating = null;
@@ -268,9 +272,10 @@ export class Thread {
         const { text } = await ask(`${this.address}/state`);
         this.around(fragment(text));
       } catch (error) {
-        if (error.status !== 404) console.warn(error);
+        if (passes(error)) this.state(AGAIN);
+        else if (error.status !== 404) console.warn(error);
       }
-    }, 250);
+    }, pause);
   }
 
   around(content) {
@@ -415,7 +420,7 @@ export class Thread {
   }
 
   /** Something has happened that it may tell of. Coalesced, like ``state``. */
-  renewPanel() {
+  renewPanel(pause = 500) {
     if (this.renewing) return;
     this.renewing = setTimeout(async () => {
       this.renewing = null;
@@ -425,9 +430,10 @@ export class Thread {
         const { text } = await ask(panel.dataset.from);
         this.beside(fragment(text));
       } catch (error) {
-        if (error.status !== 404) console.warn(error);
+        if (passes(error)) this.renewPanel(AGAIN);
+        else if (error.status !== 404) console.warn(error);
       }
-    }, 500);
+    }, pause);
   }
 
   /** Its parts, drawn anew where they changed. What somebody is filling in or has unfolded stays. */
