@@ -14,6 +14,7 @@ from twinline.automations import queries as automations
 from twinline.automations import views
 from twinline.campaigns import queries as campaigns
 from twinline.contacts import queries as contacts
+from twinline.inbox import queries as inbox
 from twinline.mirror import queries as mirror
 from twinline.sending import outbox
 from twinline.webhooks_out import queries as webhooks
@@ -121,6 +122,7 @@ OFTEN = [
     ),
     Asked("what automations wrote", "outbox", automations.WRITTEN, {"number": 1, "ids": [7, 8]}, 40, by_key=True),
     Asked("who stopped marketing", "contacts", campaigns.BLOCKED, {**CHAT, "within": timedelta(days=3)}, 0),
+    Asked("a word", "messages", f"SELECT wamid {inbox.MATCHES}", {"number": 1, "query": "'cake':*"}, 0, young=False),
     Asked("an endpoint", "webhook_deliveries", webhooks.ONE, CHAT, 2),
 ]
 

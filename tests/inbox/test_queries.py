@@ -138,6 +138,26 @@ async def test_words_are_found_whether_they_are_common_or_rare(
     assert [text] in as_rare
 
 
+@pytest.mark.parametrize("common", [queries.COMMON, 0])
+async def test_an_edited_message_is_found_by_what_it_says_now(
+    shop: Any, monkeypatch: pytest.MonkeyPatch, common: int
+) -> None:
+    monkeypatch.setattr(queries, "COMMON", common)
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    await shop.write(
+        shop.row(ana, "open until seven", ago=10, edit_v=1, edit_text="open until eight"),
+        shop.row(ana, "only the picture was changed", ago=20, edit_v=1),
+    )
+
+    async def found(words: str) -> list[str]:
+        async with shop.app.db.transaction() as tx:
+            return [hit.text for hit in (await queries.hits(tx, shop.number_id, words))[0]]
+
+    assert await found("until eigh") == ["open until eight"]
+    assert await found("seven") == []
+    assert await found("picture") == ["only the picture was changed"]
+
+
 async def test_a_word_is_found_over_all_history_also_where_postgresql_takes_it_for_common(
     shop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
