@@ -296,14 +296,14 @@ def answers(content: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def size(octets: int | None) -> str:
-    """A file's size as people say it."""
+    """A file's size as people say it, in units of 1,024 as WhatsApp's limits are."""
     if octets is None:
         return ""
     amount = float(octets)
     for unit in ("B", "kB", "MB"):
-        if amount < 1000:
+        if amount < 1024:
             return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
-        amount /= 1000
+        amount /= 1024
     return f"{amount:.1f} GB"
 
 

@@ -4,16 +4,27 @@ import { ask, fragment, toast } from "./app.js";
 import { canRecord, record } from "./recorder.js";
 import { Dialogs } from "./say.js";
 
-const MB = 1024 * 1024;
 const TYPING_EVERY = 20_000; // milliseconds: as long as WhatsApp shows it, about
 const LINK = /https?:\/\/\S/i;
 
 // As what a file goes out when nothing else is asked for; the server looks at what is in it.
 const KINDS = ["image", "video", "audio"];
+const ICONS = { image: "photo", sticker: "sticker", video: "video", audio: "music" };
 const CAPTIONED = new Set(["image", "video", "document"]);
 const kindOf = (file) => KINDS.find((kind) => file.type.startsWith(`${kind}/`)) ?? "document";
 
-const size = (octets) => (octets < MB ? `${Math.ceil(octets / 1024)} kB` : `${(octets / MB).toFixed(1)} MB`);
+/** A file's size and its format, in the words of the thread (words.py, models.py). */
+function size(octets) {
+  let amount = octets;
+  let unit = 0;
+  while (amount >= 1024 && unit < 2) {
+    amount /= 1024;
+    unit += 1;
+  }
+  return `${amount.toFixed(unit && amount < 10 ? 1 : 0)} ${["B", "kB", "MB"][unit]}`;
+}
+
+const format = ({ name, type }) => (name.includes(".") ? name.split(".") : type.split(/[/.]/)).at(-1).toUpperCase().slice(0, 12);
 
 const icon = (name) => `<svg class="icon" aria-hidden="true"><use href="/static/icons.svg#${name}"></use></svg>`;
 
@@ -162,12 +173,13 @@ export class Composer {
       ...all.map((entry) => {
         const item = document.createElement("li");
         const thumb = Object.assign(document.createElement("div"), { className: "thumb" });
-        if (entry.file.type.startsWith("image/")) thumb.append(Object.assign(new Image(), { src: entry.url, alt: "" }));
-        else if (entry.kind === "video") thumb.append(Object.assign(document.createElement("video"), { src: entry.url, muted: true }));
-        else thumb.innerHTML = icon(entry.kind === "audio" ? "music" : "document");
+        const draws = entry.file.type.startsWith("image/") ? new Image() : entry.kind === "video" && document.createElement("video");
+        const instead = () => { thumb.innerHTML = icon(ICONS[entry.kind] ?? "document"); };
+        if (draws) thumb.append(Object.assign(draws, { src: entry.url, alt: "", onerror: instead }));
+        else instead();
         const name = Object.assign(document.createElement("p"), { textContent: entry.file.name, title: entry.file.name });
         const problem = this.problem(entry);
-        const about = Object.assign(document.createElement("p"), { textContent: problem ?? `${entry.kind} · ${size(entry.file.size)}`, className: problem ? "problem" : "muted" });
+        const about = Object.assign(document.createElement("p"), { textContent: problem ?? `${entry.kind === "document" ? format(entry.file) : entry.kind} · ${size(entry.file.size)}`, className: problem ? "problem" : "muted" });
         item.append(thumb, name, about);
         if (this.waiting.includes(entry)) {
           item.className = "sending";
