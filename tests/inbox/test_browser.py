@@ -152,6 +152,21 @@ async def test_enter_sends_once_and_the_answer_stands_in_the_thread_at_once(shop
     await expect(page.locator(".bubble.unsent")).to_have_count(1)
 
 
+async def test_what_has_not_left_stays_at_the_end_and_tells_its_day(shop: Any, page: Page) -> None:
+    ana = await shop.contact("34600111222", profile_name="Ana")
+    await shop.say(ana, "hola", ago=60)
+    await page.goto(f"/inbox/{shop.number_id}/{ana}")
+    await page.get_by_label("Write a message").fill("buenos días")
+    await page.get_by_label("Write a message").press("Enter")
+    await expect(page.locator(".bubble.unsent")).to_be_visible()
+    await expect(page.locator(".day")).to_have_count(1)
+    for n in (1, 2):
+        await shop.say(ana, f"{n} days later", ago=-n * 86_400, tell=True)
+        await expect(page.locator(".bubble .text").last).to_have_text("buenos días")
+        await expect(page.locator(".day")).to_have_count(n + 2)
+        await expect(page.locator(".day").last).to_contain_text("Not settled")
+
+
 async def test_a_pasted_text_is_never_cut_off_unsaid(shop: Any, page: Page) -> None:
     ana = await shop.contact("34600111222", profile_name="Ana")
     await shop.say(ana, "hola", ago=60)

@@ -62,10 +62,13 @@ export class Thread {
   dress() {
     const days = new Map([...this.messages.querySelectorAll(":scope > .day")].map((day) => [day.dataset.day, day]));
     let before = null;
+    let latest = 0;
     for (const bubble of this.bubbles()) {
       const at = Number(bubble.dataset.at);
       const moment = new Date(at / 1000);
-      const key = String(dayKey(moment));
+      // What hasn't left stands at the end, also where it is of another day than what came after it.
+      const left = at < latest && dayKey(moment) !== dayKey(new Date(latest / 1000));
+      const key = `${left ? "left " : ""}${dayKey(moment)}`;
       const newDay = before?.key !== key;
       if (newDay) {
         let day = days.get(key);
@@ -74,13 +77,14 @@ export class Thread {
           day = document.createElement("div");
           day.className = "day";
           day.dataset.day = key;
-          day.textContent = dayText(moment);
+          day.textContent = `${left ? "Not settled · " : ""}${dayText(moment)}`;
         }
         if (bubble.previousElementSibling !== day) bubble.before(day);
       }
       const author = bubble.dataset.author ?? "";
       bubble.classList.toggle("first", newDay || before.author !== author || at - before.at > TOGETHER);
       before = { key, author, at };
+      latest = Math.max(latest, at);
     }
     for (const day of days.values()) day.remove();
     localise(this.messages);
