@@ -4,8 +4,10 @@ from typing import Any
 
 import httpx
 import pytest
+from markupsafe import escape
 
 from twinline.mirror import turn
+from twinline.rules import lifecycle
 from twinline.sending import stops
 
 pytestmark = pytest.mark.anyio
@@ -95,3 +97,19 @@ async def test_the_composer_says_why_a_number_cannot_send(shop: Any, ana: int, b
     async with shop.app.db.transaction() as tx:
         await tx.execute("DELETE FROM stops")
     assert "See what stands still" not in (await browser.get(chat(shop, ana, "/state"))).text
+
+
+@pytest.mark.parametrize(("state", "reason"), [("disconnected", None), ("offboarded", "ACCOUNT_OFFBOARDED")])
+async def test_a_lost_connection_is_told_once_and_isnt_called_a_closed_window(
+    shop: Any, ana: int, browser: httpx.AsyncClient, state: str, reason: str | None
+) -> None:
+    assert "Open" in (await browser.get(chat(shop, ana, "/panel"))).text
+    lost = "UPDATE numbers SET state = %s, state_reason = %s, state_since = %s"
+    await shop.execute(lost, (state, reason, shop.now))
+    told = escape(lifecycle.explain(reason).says)
+    for address in (chat(shop, ana), chat(shop, ana, "/state")):
+        assert (await browser.get(address)).text.count(told) == 1
+    panel = (await browser.get(chat(shop, ana, "/panel"))).text
+    assert state.capitalize() in panel
+    assert "nothing can be sent from here" in panel
+    assert "Closed" not in panel, "the customer wrote a moment ago"
