@@ -135,7 +135,7 @@ def test_messages_that_may_not_go_out_say_what_stands_in_the_way(door: Door, tmp
     told = door.operator.is_refused(*send, "--media", str(huge))
     assert ("6.0 MB" in told, "5.0 MB" in told) == (True, True)
     told = door.operator.is_refused("send", "--number", "1", "12036304@g.us", "Hi all")
-    assert ("Group" in told, "on the phone" in told) == (True, True)
+    assert ("Group" in told, told.count("phone")) == (True, 1)
     told = door.operator.is_refused("send", "--number", "1", "Ana", "Hi")
     assert "country code" in told
     told = door.operator.is_refused("send", "--number", "+99 1", "+351910007001", "Hi")
