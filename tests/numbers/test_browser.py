@@ -1,5 +1,7 @@
 """A number's page in Chromium."""
 
+from typing import Any
+
 import pytest
 from playwright.async_api import Browser, expect
 from tests.fixtures.browser import MARKS, chromium, served, window
@@ -46,3 +48,21 @@ async def test_a_disconnection_that_could_not_be_shown_is_shown_once_twinline_is
         await page.evaluate("window.away = false")
         await page.clock.fast_forward(3100)
         await expect(page.locator("#head")).to_contain_text("Disconnected")
+
+
+@pytest.mark.parametrize(
+    ("tab", "width", "left_out"),
+    [("", 390, ["0px", "40px"]), ("/disconnect", 390, ["40px", "0px"]), ("", 1280, ["0px", "0px"])],
+)
+async def test_tabs_show_the_current_one_and_fade_towards_those_that_dont_fit(
+    office: Office, chromium: Browser, tab: str, width: int, left_out: list[str]
+) -> None:
+    number = await office.connect()
+    login = "ada@example.com", "correct horse"
+    size: Any = {"viewport": {"width": width, "height": 820}}
+    async with served(build(office.app)) as address, window(chromium, address, login, **size) as page:
+        await page.goto(f"/numbers/{number.id}{tab}")
+        await expect(page.locator(".tabs [aria-current]")).to_be_in_viewport(ratio=0.9)
+        tabs = page.get_by_label("About this number")
+        for side, fades in zip(("before", "after"), left_out, strict=True):
+            await expect(tabs).to_have_css(f"--left-out-{side}", fades)
