@@ -7,6 +7,7 @@ import pytest
 from markupsafe import escape
 
 from twinline.mirror import turn
+from twinline.numbers.words import TONES
 from twinline.rules import lifecycle
 from twinline.sending import stops
 
@@ -110,6 +111,6 @@ async def test_a_lost_connection_is_told_once_and_isnt_called_a_closed_window(
     for address in (chat(shop, ana), chat(shop, ana, "/state")):
         assert (await browser.get(address)).text.count(told) == 1
     panel = (await browser.get(chat(shop, ana, "/panel"))).text
-    assert state.capitalize() in panel
+    assert TONES[lifecycle.Connection(state)][1] in panel, "the number's own page says it in the same word"
     assert "nothing can be sent from here" in panel
     assert "Closed" not in panel, "the customer wrote a moment ago"

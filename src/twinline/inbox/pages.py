@@ -31,13 +31,16 @@ from twinline.inbox.models import Number, OpenChat
 from twinline.inbox.queries import Thread
 from twinline.kit import qr, thumbnails
 from twinline.kit.html import environment, render, see_other
+from twinline.numbers.words import TONES
 from twinline.rules import pricing
+from twinline.rules.lifecycle import Connection
 from twinline.rules.refusal import Refused
 from twinline.sending import choices, receipts, stops
 from twinline.sending import service as sending
 from twinline.sending.models import Draft, Lane
 
 environment.filters["filesize"] = words.size
+environment.filters["connection"] = lambda state: TONES[Connection(state)]
 
 MAX_FILE: Final = 100 * 1024 * 1024  # a document's limit, the largest of them (Meta: supported media types)
 MAX_IDS: Final = 100
