@@ -124,7 +124,7 @@ async def test_a_dead_token_says_nothing_about_the_phone_and_a_sick_meta_is_aske
     assert (await office.number(number.id)).state == "connected"
     async with office.app.db.transaction() as tx:
         [stopped] = await stops.standing(tx, number.id, office.clock.now())
-    assert (stopped.code, stopped.says) == (190, "The access token has expired or was withdrawn.")
+    assert (stopped.code, stopped.says) == (190, "The access token is missing, has expired or was withdrawn.")
     meta.fail[PHONE_ID] = unreachable
     with pytest.raises(GraphError):
         await watch.check(office.app, number.id)

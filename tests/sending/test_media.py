@@ -7,7 +7,8 @@ import httpx
 import pytest
 from tests.sending.conftest import Shop, error
 
-from twinline.sending import service
+from twinline.rules.outcomes import TOKENLESS, Way
+from twinline.sending import service, stops
 from twinline.sending.models import Draft, Lane
 
 pytestmark = pytest.mark.anyio
@@ -121,14 +122,20 @@ async def test_a_slow_upload_holds_back_its_own_chat_only(shop: Shop) -> None:
     assert shop.meta.texts == ["Good morning", "image", "That was this morning's."]
 
 
-async def test_a_number_without_a_token_says_so(shop: Shop) -> None:
+async def test_messages_of_a_number_without_a_token_wait_for_one(shop: Shop) -> None:
     ana, bea = await shop.customer(ANA), await shop.customer(BEA)
+    [number] = await shop.dicts("SELECT token FROM numbers")
     await shop.execute("UPDATE numbers SET token = NULL")
     rows = [await shop.says(ana, "Hello"), await shop.says(bea, await attached(shop))]
     await shop.drain()
     for row in rows:
-        assert (await shop.row(row))["error_text"].startswith("This number has no token")
-        assert await shop.state(row) == "failed"
+        kept = await shop.row(row)
+        assert (kept["state"], kept["error_code"]) == ("held", TOKENLESS)
+    async with shop.app.db.transaction() as tx:
+        await tx.execute("UPDATE numbers SET token = %s", (number["token"],))
+        await stops.relieve(tx, shop.number_id, Way.TOKEN, shop.clock.now())
+    await shop.drain()
+    assert [await shop.state(row) for row in rows] == ["sent", "sent"]
 
 
 @pytest.mark.parametrize(("who", "places"), [(Lane.PERSON, 3), (Lane.MARKETING, 2)])

@@ -65,7 +65,7 @@ async def test_a_dead_token_stops_the_number_and_a_new_one_lets_everything_go(sh
     for outbox in (first, second):
         row = await shop.row(outbox)
         assert (row["state"], row["error_code"]) == ("held", 190)
-        assert row["error_text"] == "The access token has expired or was withdrawn."
+        assert row["error_text"] == "The access token is missing, has expired or was withdrawn."
     with pytest.raises(Refused) as refused:
         await shop.says(ana, "a person's words")
     assert refused.value.refusal.rule == "stopped.number"

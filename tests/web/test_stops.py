@@ -8,7 +8,7 @@ from twinline.app import App
 from twinline.kit.clock import ManualClock
 from twinline.mirror import turn
 from twinline.numbers import service as numbers
-from twinline.rules.outcomes import Way
+from twinline.rules.outcomes import TOKENLESS, Way
 from twinline.sending import stops
 
 from .conftest import Browser, add_user
@@ -116,3 +116,21 @@ async def test_a_new_token_ends_what_the_old_one_stopped(app: App, number_id: in
         await numbers.add_number(app, tx, 1, "700", "800", "351210007788", "another", verified=False)
         assert await tx.value("SELECT count(*) FROM reliefs WHERE way = %s", (Way.TOKEN,)) == 1
     assert 190 not in await standing(app, number_id)
+
+
+async def test_a_number_taken_without_a_token_stands_still_until_it_has_one(
+    browser: Browser, app: App, clock: ManualClock
+) -> None:
+    async def taken(token: str | None) -> int:
+        clock.advance(minutes=1)
+        async with app.db.transaction() as tx:
+            return await numbers.add_number(app, tx, 1, "701", "801", "351210009900", token, verified=False)
+
+    number_id = await taken(None)
+    assert await standing(app, number_id) == {TOKENLESS}
+    await browser.log_in()
+    assert "Paste a new token" in (await browser.get(f"/numbers/{number_id}")).text
+    assert await taken("a token") == number_id
+    assert await standing(app, number_id) == set()
+    await taken(None)
+    assert await standing(app, number_id) == set(), "it keeps the one it has"

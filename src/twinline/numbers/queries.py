@@ -37,7 +37,7 @@ ON CONFLICT (phone_number_id) DO UPDATE SET
     token_expires_at = CASE WHEN excluded.token IS NULL THEN numbers.token_expires_at
                             ELSE excluded.token_expires_at END
 WHERE numbers.organisation_id = excluded.organisation_id
-RETURNING id, state
+RETURNING id, state, token IS NOT NULL
 """
 
 SET_CONNECTED = "UPDATE numbers SET connected_at = %s WHERE id = %s"
@@ -152,10 +152,11 @@ async def siblings(tx: Tx, number_id: int) -> list[int]:
     return [row[0] for row in await tx.rows(SIBLINGS, (number_id,))]
 
 
-async def upsert_number(tx: Tx, fields: Mapping[str, Any]) -> tuple[int, str] | None:
-    """The number's id and the state it was in; None when another organisation holds it."""
-    rows = await tx.rows(UPSERT_NUMBER, fields)
-    return (rows[0][0], rows[0][1]) if rows else None
+async def upsert_number(tx: Tx, fields: Mapping[str, Any]) -> tuple[int, str, bool] | None:
+    """The number's id, the state it was in, whether it has a token now; None when another organisation holds it."""
+    for number_id, state, has_token in await tx.rows(UPSERT_NUMBER, fields):
+        return number_id, state, has_token
+    return None
 
 
 async def set_connected(tx: Tx, number_id: int, at: datetime) -> None:

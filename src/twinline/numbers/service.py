@@ -13,7 +13,7 @@ from twinline.numbers import lifecycle, queries, tokens
 from twinline.numbers.models import NumberError
 from twinline.rules.identity import digits
 from twinline.rules.lifecycle import Connection, FactKind
-from twinline.rules.outcomes import Way
+from twinline.rules.outcomes import TOKENLESS, Way
 from twinline.sending import stops
 from twinline.templates import service as templates
 
@@ -78,12 +78,14 @@ async def add_number(
             f"The number {display_phone} belongs to another organisation on this platform. "
             "It has to be removed there before it can be connected here."
         )
-    number_id, state = found
+    number_id, state, has_token = found
     await turn.take(tx, [number_id])
     if verified:
         await queries.set_verified(tx, number_id, now)
     if token:
         await stops.relieve(tx, number_id, Way.TOKEN, now)
+    elif not has_token:
+        await stops.stop(tx, number_id, TOKENLESS, now)
     if state != Connection.CONNECTED:
         await queries.forget_sync(tx, number_id)
         await queries.set_connected(tx, number_id, now)

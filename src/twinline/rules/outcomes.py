@@ -153,6 +153,9 @@ NO_ANSWER: Final = Outcome(
     "Wait for its status; if none comes, look on the phone before sending it again.",
 )
 
+TOKENLESS: Final = 190
+"""What Meta says of a token that doesn't work, and what we say of a number without one that can be read."""
+
 # Statuses that mean the same as a code, for when Meta's body, and so the code, is missing.
 _BY_STATUS: Final = MappingProxyType({401: 190, 403: 10, 429: 4})
 

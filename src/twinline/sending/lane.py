@@ -63,7 +63,7 @@ from twinline.kit.clock import at_microseconds, microseconds
 from twinline.kit.vault import VaultError
 from twinline.meta.graph import GraphError
 from twinline.mirror import events, pace, turn
-from twinline.rules import floor
+from twinline.rules import floor, outcomes
 from twinline.rules.budget import PAIR, SECOND, THROUGHPUT, Ramp
 from twinline.rules.consent import FREE, Consent
 from twinline.rules.outcomes import Class, Outcome, Scope
@@ -489,7 +489,7 @@ class _Drain:
                 self._line.phone_number_id, compose.body(self._number_id, row), token=token, leaves=leaves
             )
         except VaultError as error:
-            await self._settle(row, "failed", text=str(error))
+            await self._stop(row, outcomes.outcome(outcomes.TOKENLESS), str(error))
         except GraphError as error:
             if error.ambiguous:
                 await self._settle(row, "in_doubt", text=error.outcome.says)
@@ -508,7 +508,7 @@ class _Drain:
             mime, name = content["mime_type"], content.get("filename") or "file"
             media_id = await self._app.graph.upload_media(self._line.phone_number_id, data, mime, name, token=token)
         except VaultError as error:
-            await self._settle(row, "failed", text=str(error))
+            await self._stop(row, outcomes.outcome(outcomes.TOKENLESS), str(error))
         except OSError as error:
             logger.error("file_gone", number=self._number_id, outbox=row.id, error=type(error).__name__)
             await self._settle(row, "failed", text="The file of this message can't be read any more. Attach it again.")
