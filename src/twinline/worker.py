@@ -19,14 +19,15 @@ from twinline.db import jobs
 from twinline.kit import log
 
 # Queue -> jobs at once. Lanes spend their time waiting for Graph, campaigns for their lane, automations for customers.
-# Folding history is work, and two slices at once keep Python and PostgreSQL busy together.
+# Folding history is work: while one body waits for the disk or for its number's turn, others keep Python and PostgreSQL
+# busy together.
 SHARES: dict[tuple[str, ...], int] = {
     ("lane",): 200,
     ("automation",): 200,
     ("outside",): 50,
     ("webhook",): 100,
     ("campaign",): 100,
-    ("history",): 2,
+    ("history",): 4,
     ("media",): 6,
     ("sync", "upkeep"): 4,
 }

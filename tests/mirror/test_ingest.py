@@ -28,6 +28,7 @@ from twinline import wiring
 from twinline.app import App
 from twinline.inbox import service as inbox
 from twinline.kit.clock import ManualClock
+from twinline.kit.courtesy import Courtesy
 from twinline.mirror import events, ingest, past, service
 from twinline.mirror.models import OnlyWhere
 from twinline.rules import budget
@@ -609,7 +610,7 @@ async def test_a_crash_in_the_middle_of_a_heavy_body_is_mended_by_folding_it_aga
         in_the_middle(patch, fails(psycopg.OperationalError("the server went away")))
         with pytest.raises(psycopg.OperationalError):
             await service.fold_archived(app, day, digest, ())
-    assert await value(app, "SELECT count(*) FROM messages") == ingest.SLICE
+    assert await value(app, "SELECT count(*) FROM messages") == past.LARGE * ingest.SLICE
     assert (await became(app, heavy))[0] == "waiting"
     await service.fold_archived(app, day, digest, ())
     await service.fold_archived(app, day, digest, ())
@@ -670,9 +671,14 @@ async def test_older_messages_move_no_line_but_their_chats_are_told_of(app: App)
     assert len(told) == 2
 
 
+@pytest.mark.parametrize(("crowded", "seen"), [(False, [0, 1001]), (True, [0, 501, 1002])])
 async def test_a_live_message_doesnt_wait_between_the_slices_of_the_past(
-    app: App, monkeypatch: pytest.MonkeyPatch
+    app: App, monkeypatch: pytest.MonkeyPatch, crowded: bool, seen: list[int]
 ) -> None:
+    async def at_once(_: float) -> None: ...
+
+    monkeypatch.setattr(past, "courtesy", Courtesy(now=lambda: 0.0, sleep=at_once))
+    past.courtesy.crowded = crowded
     await add_number(app)
     await tell(app, long_history())
     [(day, digest)] = await waiting(app)
@@ -686,7 +692,7 @@ async def test_a_live_message_doesnt_wait_between_the_slices_of_the_past(
 
     monkeypatch.setattr(past, "_write", interrupted)
     await service.fold_archived(app, day, digest, ())
-    assert between == [0, 501, 1002]
+    assert between == seen
 
 
 async def test_what_meta_gave_no_time_keeps_the_time_it_came_however_often_it_is_folded(

@@ -31,7 +31,7 @@ def stalled() -> float:
 
 
 class Courtesy:
-    """One for a process: the machine is crowded for all of it."""
+    """One for a process: the machine is ``crowded`` for all of it, as of the last look."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Courtesy:
         self._stalled, self._now, self._sleep = stalled, now, sleep
         self._at, self._waited = now(), stalled()
         self._happened: int | None = None
-        self._crowded = False
+        self.crowded = False
         self._alone = asyncio.Lock()
 
     @asynccontextmanager
@@ -51,7 +51,7 @@ class Courtesy:
 
         ``happened`` counts what has been going on beside it, ever since.
         """
-        if self._crowded:
+        if self.crowded:
             async with self._alone:
                 begun = self._now()
                 yield
@@ -69,4 +69,4 @@ class Courtesy:
         waited, self._waited = self._waited, self._stalled()
         before, self._happened = self._happened, await happened()
         lively = before is not None and self._happened - before > LIVELY * passed
-        self._crowded = lively and self._waited - waited > CROWDED * passed
+        self.crowded = lively and self._waited - waited > CROWDED * passed
