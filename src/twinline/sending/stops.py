@@ -2,9 +2,10 @@
 
 ``rules.stops`` says what stands; here are the registers it is worked out from, and what follows for the outbox. A stop
 is noted where it is heard of: ``after`` (Graph's answer, in the lane), ``heard`` (failed statuses) and ``noticed``
-(webhooks about templates and accounts), both in the ingest's transaction. What ends one is noted by ``noticed``, by
-``relieve`` (a new token) and by ``resume`` (the button). That a later message went out isn't noted: it stands in the
-outbox, and is looked for only while something is stopped.
+(webhooks about templates and accounts), both in the ingest's transaction; ``stop`` is for what we find out
+ourselves, as that a number was added without a token. What ends one is noted by ``noticed``, by ``relieve`` (a new
+token) and by ``resume`` (the button). That a later message went out isn't noted: it stands in the outbox, and is looked
+for only while something is stopped.
 
 Nobody but the lane moves rows: ``sort``, at the beginning of each plan, makes *held* what a stop binds and *queued*
 what nothing binds any more, in slices, so that a campaign of any length doesn't keep the number's turn. The number's
